@@ -1,0 +1,22 @@
+"""
+An authenticating reverse proxy for outbound API calls.
+
+The nouns, and the room each one lives in:
+
+route, decision
+    What to match, where it goes, as whom (`core.route`); what is to be done with one request
+    (`core.decide`).
+service user, grant, token
+    A named identity at an issuer, the request that gets it a token (`core.grant`), and how long
+    that token may be handed out (`core.token`).
+keeper
+    Holds a usable token per service user and renews it ahead of its end (`tokens.keeper`).
+exchange
+    One request and its response between a caller's connection and an upstream's (`wire.exchange`).
+gateway
+    The story of one request, from decision to account (`gateway`). Start reading there.
+generation
+    One loaded configuration: routes, keeper, pools; swapped whole (`generation`).
+sandbox
+    An in-memory ZITADEL stand-in with a protected backend (`sandbox`).
+"""

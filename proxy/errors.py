@@ -1,0 +1,334 @@
+"""
+Every error this project raises on purpose.
+
+    ProxyError(code, status, blame)
+    ├─ ConfigError(problems)                                        exit code 2
+    ├─ RequestRefused · caller
+    │    BadRequest 400 · CallerUnauthenticated 401 · CallerForbidden 403 · NoRoute 404
+    │    MethodNotSupported 405 · RequestTimeout 408 · BodyTooLarge 413 · UriTooLong 414
+    │    HeadersTooLarge 431
+    ├─ TokenError · issuer
+    │    MintRejected 502 · MintUnavailable 503 · MintTimeout 504 · CredentialInvalid 503
+    ├─ UpstreamError · upstream
+    │    UpstreamConnect 502 · UpstreamProtocol 502 · UpstreamClosed 502 · UpstreamTimeout 504
+    ├─ Overloaded · proxy 503
+    └─ Internal · proxy 500                                         a bug; the traceback is logged
+
+A class stands here only if somebody catches it or it has a code of its own. What a caller reads
+(`title`, `detail`) is fixed per class; what happened in this case (`reason`) is for the log and
+never holds a secret, an upstream's address or bytes a parser choked on.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Blame = Literal["caller", "issuer", "upstream", "proxy", "operator"]
+
+
+class ProxyError(Exception):
+    """
+    The root: something went wrong that has a name.
+
+    Args:
+        reason: One sentence for the log: what happened here and, where it is known, what to do.
+        retry_after: Seconds after which trying again may help; None if nobody knows.
+    """
+
+    code: ClassVar[str] = "internal"
+    status: ClassVar[int] = 500
+    blame: ClassVar[Blame] = "proxy"
+    title: ClassVar[str] = "Internal error"
+    detail: ClassVar[str] = "The proxy failed; its log has the reason under this request id."
+
+    def __init__(self, reason: str = "", *, retry_after: float | None = None) -> None:
+        super().__init__(reason or self.title)
+        self.reason = reason or self.title
+        self.retry_after = retry_after
+
+
+class Problem:
+    """
+    One thing wrong with a configuration: where, what, and what to write instead.
+
+    Args:
+        path: Dotted path of the setting, such as `service_users.reporter.key_file`.
+        what: What is wrong; never the value of a secret.
+        instead: What to write instead; empty if `what` already says it.
+        file: The file's name as the user gave it.
+        line: Line from 1; 0 if the setting did not come from a file.
+        column: Column from 1; 0 likewise.
+    """
+
+    __slots__ = ("column", "file", "instead", "line", "path", "what")
+
+    def __init__(
+        self,
+        path: str,
+        what: str,
+        *,
+        instead: str = "",
+        file: str = "proxy.yaml",
+        line: int = 0,
+        column: int = 0,
+    ) -> None:
+        self.path = path
+        self.what = what
+        self.instead = instead
+        self.file = file
+        self.line = line
+        self.column = column
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        fix = f"; {self.instead}" if self.instead else ""
+        return f"{where}  {self.path}  {self.what}{fix}"
+
+    def __repr__(self) -> str:
+        return f"<Problem {self}>"
+
+
+class ConfigError(ProxyError):
+    """
+    The configuration cannot be used; every problem found is listed.
+    """
+
+    code = "config_invalid"
+    blame: ClassVar[Blame] = "operator"
+    title = "Configuration refused"
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class RequestRefused(ProxyError):
+    """
+    The caller asked for something this proxy does not do.
+    """
+
+    blame: ClassVar[Blame] = "caller"
+
+
+class BadRequest(RequestRefused):
+    """
+    Malformed framing or target; the connection closes.
+    """
+
+    code = "bad_request"
+    status = 400
+    title = "Bad request"
+    detail = "The request is not well-formed HTTP/1.1; nothing was forwarded."
+
+
+class CallerUnauthenticated(RequestRefused):
+    """
+    The listener or route wants to know who calls, and nobody said so credibly.
+    """
+
+    code = "caller_unauthenticated"
+    status = 401
+    title = "Caller not authenticated"
+    detail = "This proxy needs a caller credential in Proxy-Authorization or X-Api-Key."
+
+
+class CallerForbidden(RequestRefused):
+    """
+    This caller may not use this route.
+    """
+
+    code = "caller_forbidden"
+    status = 403
+    title = "Caller not allowed"
+    detail = "This caller may not use the route that matches the request."
+
+
+class NoRoute(RequestRefused):
+    """
+    No route matches.
+    """
+
+    code = "no_route"
+    status = 404
+    title = "No route"
+    detail = "No route matches this host, path and method; `authproxy explain` says why."
+
+
+class MethodNotSupported(RequestRefused):
+    """
+    CONNECT and TRACE: nothing this proxy could attach a token to.
+    """
+
+    code = "method_not_supported"
+    status = 405
+    title = "Method not supported"
+    detail = "CONNECT and TRACE are not served: point the application at the proxy's own URL."
+
+
+class RequestTimeout(RequestRefused):
+    """
+    The caller took too long over its head or body.
+    """
+
+    code = "request_timeout"
+    status = 408
+    title = "Request too slow"
+    detail = "The request did not arrive in time."
+
+
+class BodyTooLarge(RequestRefused):
+    """
+    The body is larger than the limit.
+    """
+
+    code = "body_too_large"
+    status = 413
+    title = "Body too large"
+    detail = "The request body is larger than this proxy forwards."
+
+
+class UriTooLong(RequestRefused):
+    """
+    The request target is longer than the limit.
+    """
+
+    code = "uri_too_long"
+    status = 414
+    title = "URI too long"
+    detail = "The request target is longer than this proxy reads."
+
+
+class HeadersTooLarge(RequestRefused):
+    """
+    The header section is larger than the limit.
+    """
+
+    code = "headers_too_large"
+    status = 431
+    title = "Headers too large"
+    detail = "The request's header section is larger than this proxy reads."
+
+
+class TokenError(ProxyError):
+    """
+    No token could be had for a service user. Never 401: clients read that as "log in".
+    """
+
+    blame: ClassVar[Blame] = "issuer"
+
+
+class MintRejected(TokenError):
+    """
+    The issuer said no; trying again soon does not help.
+    """
+
+    code = "mint_rejected"
+    status = 502
+    title = "Issuer refused a token"
+    detail = "The issuer refused a token for this route's service user; its operator must act."
+
+
+class MintUnavailable(TokenError):
+    """
+    The issuer is down, throttles, or answers nonsense.
+    """
+
+    code = "mint_unavailable"
+    status = 503
+    title = "Issuer unavailable"
+    detail = "No token can be had from the issuer at the moment; try again later."
+
+
+class MintTimeout(TokenError):
+    """
+    The issuer did not answer in time.
+    """
+
+    code = "mint_timeout"
+    status = 504
+    title = "Issuer too slow"
+    detail = "The issuer did not answer in time; try again later."
+
+
+class CredentialInvalid(TokenError):
+    """
+    The service user's own credential cannot be used: expired, unreadable, known dead.
+    """
+
+    code = "credential_invalid"
+    status = 503
+    blame: ClassVar[Blame] = "operator"
+    title = "Credential unusable"
+    detail = "The credential of this route's service user cannot be used; its operator must act."
+
+
+class UpstreamError(ProxyError):
+    """
+    The upstream failed before it answered.
+    """
+
+    blame: ClassVar[Blame] = "upstream"
+
+
+class UpstreamConnect(UpstreamError):
+    """
+    No connection to the upstream: name, network, TLS.
+    """
+
+    code = "upstream_connect"
+    status = 502
+    title = "Upstream unreachable"
+    detail = "No connection to the upstream could be made."
+
+
+class UpstreamProtocol(UpstreamError):
+    """
+    The upstream answered something that is not well-formed HTTP/1.1.
+    """
+
+    code = "upstream_protocol"
+    status = 502
+    title = "Upstream answer malformed"
+    detail = "The upstream's answer is not well-formed HTTP/1.1; it was not passed on."
+
+
+class UpstreamClosed(UpstreamError):
+    """
+    The upstream closed the connection before it answered.
+    """
+
+    code = "upstream_closed"
+    status = 502
+    title = "Upstream closed the connection"
+    detail = "The upstream closed the connection before it answered."
+
+
+class UpstreamTimeout(UpstreamError):
+    """
+    The upstream did not answer in time.
+    """
+
+    code = "upstream_timeout"
+    status = 504
+    title = "Upstream too slow"
+    detail = "The upstream did not answer in time."
+
+
+class Overloaded(ProxyError):
+    """
+    A connection or in-flight cap is reached.
+    """
+
+    code = "overloaded"
+    status = 503
+    title = "Proxy overloaded"
+    detail = "The proxy is at one of its limits; try again shortly."
+
+
+class Internal(ProxyError):
+    """
+    A bug: the traceback is in the log under the same request id.
+    """
