@@ -1,0 +1,104 @@
+"""
+Head + route table → frozen `Decision`: where a request goes, as whom, and what it will look like.
+
+The gateway, `explain` and whatever else must agree on an answer all ask here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, Literal, NamedTuple, TypeVar
+
+from proxy.core.target import Target, join, parse_target, readings
+from proxy.errors import BadRequest, MethodNotSupported, NoRoute
+
+if TYPE_CHECKING:
+    from proxy.core.route import Fields, Route, Table
+
+T = TypeVar("T")
+
+Authorization = Literal["replace", "reject", "keep"]
+Replay = Literal["auto", "always", "never"]
+
+# Nothing a token could be attached to (CONNECT), or that would echo one back (TRACE).
+UNSUPPORTED = frozenset((b"CONNECT", b"TRACE"))
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """
+    What a route does with the requests it matches.
+
+    Attributes:
+        upstream: `scheme://host[:port]`, for logs and people.
+        host_line: The `Host` header line the upstream gets.
+        base: The upstream URL's own path without final slash.
+        rewrite: What replaces the matched prefix, without final slash; None to leave the path.
+        service_user: Whose token is attached.
+        callers: Who may use the route; None if it lists nobody.
+        authorization: What becomes of a caller's own Authorization header.
+        replay: May a 401 be answered by one new token and one more try.
+        own_api: The upstream is the issuer itself, where authorisation runs before any action.
+        strip: Lower-case names of request headers that do not go up.
+        set_lines: Header lines the route adds.
+    """
+
+    upstream: str
+    host_line: bytes
+    base: bytes = b""
+    rewrite: bytes | None = None
+    service_user: str = ""
+    callers: frozenset[str] | None = None
+    authorization: Authorization = "replace"
+    replay: Replay = "auto"
+    own_api: bool = False
+    strip: frozenset[bytes] = frozenset()
+    set_lines: bytes = b""
+
+
+class Decision(NamedTuple, Generic[T]):
+    """
+    Which route, and what was asked of it.
+    """
+
+    route: Route[T]
+    target: Target
+
+
+def decide(
+    table: Table[T], method: bytes, raw_target: bytes, host_field: bytes, fields: Fields
+) -> Decision[T]:
+    """
+    Find the route of a request.
+
+    Args:
+        table: All routes.
+        method: As in the request line.
+        raw_target: As in the request line.
+        host_field: The Host header's value; empty if HTTP/1.0 sent none.
+        fields: Header look-up by lower-case name.
+
+    Raises:
+        MethodNotSupported: CONNECT or TRACE.
+        BadRequest: No URL, or one that servers on the way may read as another route's.
+        NoRoute: Nothing matches.
+    """
+    if method in UNSUPPORTED:
+        raise MethodNotSupported(f"{method.decode()} is not served")
+    target = parse_target(raw_target, host_field)
+    route = table.find(method, target.host, target.path, fields)
+    for reading in readings(target.path):
+        if table.find(method, target.host, reading, fields) is not route:
+            raise BadRequest("the path reads as another route's once it is normalised")
+    if route is None:
+        raise NoRoute("no route matches host, path, method and headers")
+    return Decision(route, target)
+
+
+def upstream_target(plan: Plan, prefix: bytes, target: Target) -> bytes:
+    """
+    Return the request target to send upstream.
+    """
+    if plan.rewrite is None and not plan.base:
+        return target.path + target.query
+    return join(plan.base, plan.rewrite, prefix, target)

@@ -1,0 +1,62 @@
+"""
+Which headers go up, which come down: credentials, forwarding, what a route sets or removes.
+
+Connection-level headers are the wire's business and never come this far.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# A caller's proof to this proxy (contract: callers) is never shown to an upstream.
+CALLER_CREDENTIALS = frozenset((b"proxy-authorization", b"x-api-key"))
+AUTHORIZATION = b"authorization"
+REQUEST_ID = b"x-request-id"
+
+# Where a request came from is told by whoever is trusted to; a caller's word is not passed on.
+# ZITADEL works its instance and issuer out of these (facts of its origin look-up), so one stray
+# line would pick the wrong instance.
+FORWARDING = frozenset(
+    (
+        b"forwarded",
+        b"x-real-ip",
+        b"x-zitadel-forwarded",
+        b"x-zitadel-instance-host",
+        b"x-zitadel-public-host",
+    )
+)
+FORWARDING_FAMILIES = (b"x-forwarded-", b"x-zitadel-forward", b"x-original-")
+
+# Answers of ours carry this one; an upstream's must not be mistaken for it.
+PROXY_STATUS = b"proxy-status"
+
+LONGEST_REQUEST_ID = 128
+REQUEST_ID_BYTES = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
+
+
+def is_forwarding(name: bytes) -> bool:
+    """
+    Return whether a header (lower-case name) tells where a request came from.
+    """
+    return name in FORWARDING or name.startswith(FORWARDING_FAMILIES)
+
+
+def looked_at(wanted: frozenset[bytes]) -> Callable[[bytes], bool]:
+    """
+    Return what says of a lower-case name whether the gateway wants to see that request header.
+
+    Args:
+        wanted: The names the routes ask for: conditions, and headers they set or remove.
+    """
+    names = wanted | CALLER_CREDENTIALS | {AUTHORIZATION, REQUEST_ID}
+    return lambda name: name in names or is_forwarding(name)
+
+
+def valid_request_id(value: bytes) -> bool:
+    """
+    Return whether a caller's X-Request-Id is worth keeping: 1 to 128 of `[A-Za-z0-9._-]`.
+    """
+    return 0 < len(value) <= LONGEST_REQUEST_ID and REQUEST_ID_BYTES.issuperset(value)

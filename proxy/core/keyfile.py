@@ -1,0 +1,135 @@
+"""
+ZITADEL's key JSON, and the RSA key in it.
+
+A service user's key as the console downloads it:
+`{"type": "serviceaccount", "keyId": …, "key": PEM, "expirationDate": …, "userId": …}`. Older files
+have no `expirationDate`; `9999-12-31T23:59:59Z` means never. Machine keys are RSA; an application's
+key (`"type": "application"`) is of no use for the JWT grant. No message holds anything of the file.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from proxy.core.secret import Secret
+from proxy.errors import CredentialInvalid
+
+MIN_BITS: Final = 2048
+"""RFC 7518 §3.3: a key of 2048 bits or larger must be used with RS256."""
+
+_MAX_TEXT: Final = 200
+"""An id longer than this is none (ZITADEL's have 18 digits; limit of ours)."""
+
+_WHERE: Final = "download one in the console: Users, Service Users, the user, Keys, New, type JSON"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFile:
+    """
+    What is needed to sign for a service user.
+
+    Attributes:
+        key_id: `kid` of the assertion.
+        user_id: `iss` and `sub` of the assertion.
+        pem: The RSA private key, PKCS#1 or PKCS#8.
+        expires: Seconds since the epoch at which the key stops working; None if never or not said.
+    """
+
+    key_id: str
+    user_id: str
+    pem: Secret
+    expires: float | None = None
+
+
+def parse_key_json(text: Secret) -> KeyFile:
+    """
+    Read a service user's key JSON.
+
+    Raises:
+        CredentialInvalid: It is something else; the reason says what, and what to do.
+    """
+    data = _object(text)
+    kind = data.get("type")
+    if kind == "application":
+        raise CredentialInvalid(
+            f"this is an application's key; a service user's is needed: {_WHERE}"
+        )
+    if kind != "serviceaccount":
+        raise CredentialInvalid(f'this is no service user\'s key (its "type" differs); {_WHERE}')
+    lacking = [name for name in ("keyId", "userId", "key") if not _usable(data.get(name), name)]
+    if lacking:
+        raise CredentialInvalid(f"the key file lacks a usable {' and '.join(lacking)}; {_WHERE}")
+    pem = Secret(str(data["key"]).strip())
+    check_pem(pem)
+    expires = _expiry(data.get("expirationDate"))
+    return KeyFile(str(data["keyId"]), str(data["userId"]), pem, expires)
+
+
+def check_pem(pem: Secret) -> None:
+    """
+    Check that *pem* is a private RSA key we can sign with.
+
+    Raises:
+        CredentialInvalid: It is encrypted, no RSA key, shorter than 2048 bits, or no key at all.
+    """
+    try:
+        key = load_pem_private_key(pem.reveal().encode(), password=None)
+    except TypeError:
+        raise CredentialInvalid(
+            "the private key is encrypted; store it without a passphrase: openssl pkey -in OLD -out NEW"
+        ) from None
+    except (ValueError, UnsupportedAlgorithm):
+        raise CredentialInvalid(
+            "the private key is not readable as PEM; store it from -----BEGIN to the end of END-----"
+        ) from None
+    if not isinstance(key, RSAPrivateKey):
+        raise CredentialInvalid(
+            "the private key is not RSA; ZITADEL's machine keys are RSA: make one"
+        )
+    if key.key_size < MIN_BITS:
+        raise CredentialInvalid(f"the RSA key is shorter than {MIN_BITS} bits; make a longer one")
+
+
+def _object(text: Secret) -> dict[str, object]:
+    content = text.reveal().strip()
+    if content.startswith("-----BEGIN"):
+        raise CredentialInvalid(
+            "this is a bare private key; write key_pem_file with key_id and user_id instead of key_file"
+        )
+    data = None
+    with suppress(ValueError, RecursionError):  # refused below: their errors hold the content
+        data = json.loads(content)
+    if not isinstance(data, dict):
+        raise CredentialInvalid(f"this is no key JSON; {_WHERE}")
+    return data
+
+
+def _usable(value: object, name: str) -> bool:
+    if not isinstance(value, str) or not value.strip():
+        return False
+    return name == "key" or (value.isprintable() and value.isascii() and len(value) <= _MAX_TEXT)
+
+
+def _expiry(value: object) -> float | None:
+    """
+    Return when the key ends, in seconds since the epoch; None for never (year 9999) or absent.
+
+    Source: ZITADEL writes RFC 3339; a time without zone is taken as UTC.
+    """
+    if value is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(value if isinstance(value, str) else "")
+    except ValueError:
+        raise CredentialInvalid(f"the key's expirationDate is no date; {_WHERE}") from None
+    if moment.year == 9999:
+        return None
+    return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()

@@ -1,0 +1,186 @@
+"""
+Compiled route table: which route a request falls into, and why the others lost.
+
+The most specific route wins, whatever the order in the file: exact host, then the longest
+`*.wildcard` host, then any host; then the longest path prefix on segment borders; then more header
+conditions; then listed methods before any method. `/orders` and `/orders/` are the same prefix: it
+matches `/orders`, `/orders/` and all below, never `/orders-archive`.
+
+A look-up walks the request's own path from its end, one dictionary look-up per segment, so ten
+thousand routes cost what ten do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+Fields = Callable[[bytes], bytes | None]
+"""Looks up a request header by lower-case name; None if absent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """
+    What a route asks of a request.
+
+    Attributes:
+        host: Exact lower-case host, `*.suffix`, or empty for any.
+        path: Prefix without final slash; empty for all paths.
+        methods: Upper-case methods; empty for any.
+        headers: Lower-case name and exact value, each required.
+    """
+
+    host: bytes = b""
+    path: bytes = b""
+    methods: frozenset[bytes] = frozenset()
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+    def rank(self) -> tuple[int, int]:
+        """
+        Return how specific the conditions beside host and path are; more is tried first.
+        """
+        return len(self.headers), int(bool(self.methods))
+
+    def overlaps(self, other: Match) -> bool:
+        """
+        Return whether some request could match both with equal rank: a configuration error.
+        """
+        if (self.host, self.path, self.rank()) != (other.host, other.path, other.rank()):
+            return False
+        if self.methods and not self.methods & other.methods:
+            return False
+        mine, theirs = dict(self.headers), dict(other.headers)
+        return all(theirs.get(name, value) == value for name, value in mine.items())
+
+
+@dataclass(frozen=True, slots=True)
+class Route(Generic[T]):
+    """
+    A name, what it matches, and whatever the owner of the table wants back.
+    """
+
+    name: str
+    match: Match
+    action: T
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """
+    Why a route was not chosen, in words.
+    """
+
+    route: str
+    why: str
+
+
+@dataclass(slots=True)
+class _Host(Generic[T]):
+    """
+    The routes of one host: prefix → routes, most specific first.
+    """
+
+    prefixes: dict[bytes, list[Route[T]]] = field(default_factory=dict)
+
+    def find(self, method: bytes, path: bytes, fields: Fields) -> Route[T] | None:
+        prefix = path[:-1] if path[-1:] == b"/" else path
+        while True:
+            for route in self.prefixes.get(prefix, ()):
+                if _accepts(route.match, method, fields) is None:
+                    return route
+            if not prefix:
+                return None
+            prefix = prefix[: prefix.rfind(b"/")]
+
+
+class Table(Generic[T]):
+    """
+    All routes of one generation. Frozen once built.
+    """
+
+    def __init__(self, routes: Iterable[Route[T]]) -> None:
+        self.routes = tuple(routes)
+        self._exact: dict[bytes, _Host[T]] = {}
+        self._wild: dict[bytes, _Host[T]] = {}
+        self._any: _Host[T] = _Host()
+        for route in self.routes:
+            self._place(route).prefixes.setdefault(route.match.path, []).append(route)
+        for host in (*self._exact.values(), *self._wild.values(), self._any):
+            for group in host.prefixes.values():
+                group.sort(key=lambda route: route.match.rank(), reverse=True)
+
+    def _place(self, route: Route[T]) -> _Host[T]:
+        host = route.match.host
+        if not host:
+            return self._any
+        if host.startswith(b"*."):
+            return self._wild.setdefault(host[1:], _Host())
+        return self._exact.setdefault(host, _Host())
+
+    def find(self, method: bytes, host: bytes, path: bytes, fields: Fields) -> Route[T] | None:
+        """
+        Return the most specific route, or None.
+
+        Args:
+            method: As in the request line.
+            host: Lower case, without port.
+            path: Starts with `/`.
+            fields: Header look-up, asked only for routes with header conditions.
+        """
+        if self._exact and (exact := self._exact.get(host)) is not None:
+            route = exact.find(method, path, fields)
+            if route is not None:
+                return route
+        if self._wild:
+            at = host.find(b".")
+            while at >= 0:
+                wild = self._wild.get(host[at:])
+                if wild is not None and (route := wild.find(method, path, fields)) is not None:
+                    return route
+                at = host.find(b".", at + 1)
+        return self._any.find(method, path, fields)
+
+    def explain(self, method: bytes, host: bytes, path: bytes, fields: Fields) -> list[Lost]:
+        """
+        Say of every route but the chosen one why it lost.
+        """
+        chosen = self.find(method, host, path, fields)
+        return [
+            Lost(route.name, _reason(route.match, method, host, path, fields))
+            for route in self.routes
+            if route is not chosen
+        ]
+
+
+def _accepts(match: Match, method: bytes, fields: Fields) -> str | None:
+    """
+    Return None if method and headers fit, else the reason they do not.
+    """
+    if match.methods and method not in match.methods:
+        return "method not listed"
+    for name, value in match.headers:
+        if fields(name) != value:
+            return f"header {name.decode()} differs"
+    return None
+
+
+def _reason(match: Match, method: bytes, host: bytes, path: bytes, fields: Fields) -> str:
+    wanted = match.host
+    if wanted.startswith(b"*."):
+        if not host.endswith(wanted[1:]):
+            return "host differs"
+    elif wanted and wanted != host:
+        return "host differs"
+    if path != match.path and not path.startswith(match.path + b"/"):
+        return "path differs"
+    return _accepts(match, method, fields) or "less specific"
+
+
+def field_lookup(fields: Mapping[bytes, bytes]) -> Fields:
+    """
+    Return a look-up over a plain mapping of lower-case names.
+    """
+    return fields.get
