@@ -1,0 +1,14 @@
+"""
+proxy.yaml, from bytes to values that can be trusted; all problems at once.
+
+document
+    YAML text as plain data that still knows its lines and columns (`document`).
+section
+    A group of settings as a strict model: `model`, `route`, `service_user`; what single values look
+    like stands in `values` and `secrets`.
+draft, finding
+    A configuration not yet believed, and one thing wrong with it (`draft`).
+loaded
+    A configuration that passed every check (`load`): shape (`words`), references and ties
+    (`rules`), files and keys (`files`); what is allowed but doubtful is a warning (`lint`).
+"""

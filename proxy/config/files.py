@@ -1,0 +1,138 @@
+"""
+Every file and variable a configuration names: is it there, is it safe, is it what it should be?
+"""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal
+
+from proxy.config import secrets
+from proxy.config.draft import Finding, Place
+from proxy.config.secret_source import SecretFile, SecretSource
+from proxy.config.service_user import ClientCredentials, PersonalAccessToken, PrivateKeyJwt
+from proxy.core import keyfile
+from proxy.errors import CredentialInvalid
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from proxy.config.model import ListenerTls
+    from proxy.config.rules import Entries
+
+Kind = Literal["key_json", "pem", "secret", "token", "private", "certificates"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """
+    Something a setting points at.
+    """
+
+    place: Place
+    kind: Kind
+    source: SecretSource
+
+
+def outside(entries: Entries) -> Iterator[Outside]:
+    """
+    Yield everything the settings point at, in no particular order.
+    """
+    for name, user in entries.service_users.items():
+        place: Place = ("service_users", name)
+        match user:
+            case PrivateKeyJwt():
+                yield from _file((*place, "key_file"), "key_json", user.key_file)
+                yield from _file((*place, "key_pem_file"), "pem", user.key_pem_file)
+            case ClientCredentials():
+                yield Outside((*place, "client_secret"), "secret", user.client_secret)
+            case PersonalAccessToken():
+                yield Outside((*place, "token"), "token", user.token)
+    for index, listener in entries.listeners.items():
+        if listener.tls:
+            place = ("listen", index, "tls")
+            yield from _file((*place, "cert_file"), "certificates", listener.tls.cert_file)
+            yield from _file((*place, "key_file"), "private", listener.tls.key_file)
+            yield from _file(
+                (*place, "client_ca_file"), "certificates", listener.tls.client_ca_file
+            )
+    for issuer_name, issuer in entries.issuers.items():
+        yield from _file(("issuers", issuer_name, "ca_file"), "certificates", issuer.ca_file)
+    for index, route in entries.routes.items():
+        yield from _file(("routes", index, "ca_file"), "certificates", route.ca_file)
+
+
+def _file(place: Place, kind: Kind, path: Path | None) -> Iterator[Outside]:
+    if path is not None:
+        yield Outside(place, kind, SecretFile(path))
+
+
+def check(
+    entries: Entries, base: Path, environ: Mapping[str, str], now: float
+) -> Iterator[Finding]:
+    """
+    Yield what is wrong with the files and variables.
+
+    Args:
+        entries: Settings of the right shape.
+        base: Folder that relative paths start from.
+        environ: The environment.
+        now: Seconds since the epoch; a key that has ended by then is refused.
+    """
+    broken = set()
+    for thing in outside(entries):
+        try:
+            _judge(thing, base, environ, now)
+        except CredentialInvalid as error:
+            broken.add(thing.place[:3])
+            yield Finding(thing.place, error.reason)
+    for index, listener in entries.listeners.items():
+        place = ("listen", index, "tls")
+        if listener.tls and place not in broken and not _belong(listener.tls, base):
+            yield Finding(
+                (*place, "key_file"), "is not the key of cert_file's first certificate, or is encrypted",
+                "write the two that belong together, the key without a passphrase",
+            )  # fmt: skip
+
+
+def _judge(thing: Outside, base: Path, environ: Mapping[str, str], now: float) -> None:
+    match thing.kind, thing.source:
+        case "key_json", SecretFile(path):
+            key = keyfile.parse_key_json(secrets.read_file(path, base))
+            if key.expires is not None and key.expires <= now:
+                day = datetime.fromtimestamp(key.expires, UTC).date()
+                raise CredentialInvalid(
+                    f"the key ended on {day}; download a new one in the console"
+                )
+        case "pem", SecretFile(path):
+            keyfile.check_pem(secrets.read_file(path, base))
+        case "certificates", SecretFile(path):
+            _certificates(secrets.read_public(path, base))
+        case "private", SecretFile(path):
+            secrets.read_file(path, base)
+        case "token", source:
+            secrets.read_token(source, base, environ)
+        case _, source:
+            secrets.read(source, base, environ)
+
+
+def _certificates(text: str) -> None:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=text)
+    except (ssl.SSLError, ValueError):
+        raise CredentialInvalid(
+            "the file holds no certificates in PEM; check which file it is"
+        ) from None
+
+
+def _belong(tls: ListenerTls, base: Path) -> bool:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
+            base / tls.cert_file, base / tls.key_file, password=""
+        )
+    except (ssl.SSLError, OSError, ValueError):
+        return False
+    return True

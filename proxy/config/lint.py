@@ -1,0 +1,116 @@
+"""
+What is allowed but doubtful: a warning each, never a reason to refuse.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from proxy.config.draft import Finding, Place
+from proxy.config.service_user import (
+    API_AUDIENCE,
+    AUDIENCE_PREFIX,
+    ClientCredentials,
+    Minted,
+    PersonalAccessToken,
+)
+from proxy.core.secret import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from proxy.config.model import Settings
+    from proxy.config.route import Route
+
+# ZITADEL's reserved scopes; whatever else starts like one is dropped without an error.
+_RESERVED: Final = re.compile(
+    r"urn:zitadel:iam:(?:"
+    r"user:metadata|user:resourceowner|org:projects:roles"
+    r"|org:project:id:[^:]+:aud|org:project:role:.+"
+    r"|org:id:.+|org:domain:primary:.+|org:roles:id:.+)"
+)
+
+# Where ZITADEL serves its APIs: REST v1 and v2, Connect and gRPC-Web, SCIM, assets.
+_API_PATHS: Final = (
+    "/admin/v1/", "/assets/v1/", "/auth/v1/", "/management/v1/", "/scim/v2/", "/system/v1/",
+    "/v2/", "/v2beta/", "/zitadel.",
+)  # fmt: skip
+
+
+def lint(settings: Settings) -> Iterator[Finding]:
+    """
+    Yield what the operator should look at.
+    """
+    yield from _bare_secrets(settings)
+    yield from _scopes(settings)
+    yield from _issuers(settings)
+    yield from _admin(settings)
+    for index, route in enumerate(settings.routes):
+        yield from _api_route(settings, ("routes", index), route)
+
+
+def _bare_secrets(settings: Settings) -> Iterator[Finding]:
+    for name, user in settings.service_users.items():
+        for setting, source in (
+            ("client_secret", user.client_secret if isinstance(user, ClientCredentials) else None),
+            ("token", user.token if isinstance(user, PersonalAccessToken) else None),
+        ):
+            if isinstance(source, Secret):
+                yield Finding(
+                    ("service_users", name, setting),
+                    "the secret stands in this file itself",
+                    "write {file: PATH}, {env: NAME} or {credential: NAME}",
+                )
+
+
+def _scopes(settings: Settings) -> Iterator[Finding]:
+    for name, user in settings.service_users.items():
+        if not isinstance(user, Minted):
+            continue
+        for index, scope in enumerate(user.scopes):
+            place = ("service_users", name, "scopes", index)
+            if scope.startswith(AUDIENCE_PREFIX) and not scope.endswith(":aud"):
+                yield Finding(place, "has no effect without its end", 'add ":aud"')
+            elif scope.startswith("urn:zitadel:") and not _RESERVED.fullmatch(scope):
+                yield Finding(
+                    place,
+                    "is no scope ZITADEL knows; it would be dropped silently",
+                    "check its spelling",
+                )
+
+
+def _issuers(settings: Settings) -> Iterator[Finding]:
+    for name, issuer in settings.issuers.items():
+        if issuer.url.text.endswith("/"):
+            yield Finding(
+                ("issuers", name, "url"),
+                "ends with a slash, which ZITADEL's issuer never does",
+                "remove it, unless the issuer's discovery document has it",
+            )
+
+
+def _admin(settings: Settings) -> Iterator[Finding]:
+    if settings.admin is not None and not settings.admin.loopback:
+        yield Finding(
+            ("admin",),
+            "other machines can connect here, and no caller has to say who they are",
+            "keep it to loopback, or to a network only operators reach",
+        )
+
+
+def _api_route(settings: Settings, place: Place, route: Route) -> Iterator[Finding]:
+    user = settings.service_users[route.service_user]
+    if not isinstance(user, Minted) or API_AUDIENCE in user.requested_scopes:
+        return
+    issuer = settings.issuers[user.issuer]
+    origins = {url.origin for url in (issuer.url, issuer.connect_to) if url}
+    path = route.upstream.path.rstrip("/") + (route.rewrite_path or route.match.path)
+    if route.upstream.origin in origins and any(
+        path.startswith(api) or api.startswith(path) for api in _API_PATHS
+    ):
+        yield Finding(
+            (*place, "service_user"),
+            f'ZITADEL\'s APIs answer 401 to tokens of "{route.service_user}"',
+            f"add the scope {API_AUDIENCE} to it",
+        )

@@ -1,0 +1,185 @@
+"""
+What must hold between settings: references, names used once, routes that could tie, open doors.
+
+References and names are checked on the raw data, so that a route with two mistakes shows both; the rest on
+those entries whose own shape is right.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+from proxy.config.draft import Finding, Place, near
+from proxy.config.model import ANONYMOUS, Caller, Issuer, Listener
+from proxy.config.network import TcpAddress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from proxy.config.route import Match, Route
+    from proxy.config.service_user import ServiceUser
+
+
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """
+    The entries of a draft whose own shape is right, by name or by index in the file.
+    """
+
+    listeners: Mapping[int, Listener]
+    issuers: Mapping[str, Issuer]
+    service_users: Mapping[str, ServiceUser]
+    callers: Mapping[str, Caller]
+    routes: Mapping[int, Route]
+
+
+def check(data: Mapping[str, object], entries: Entries) -> Iterator[Finding]:
+    """
+    Yield everything that does not hold.
+    """
+    yield from _references(data)
+    yield from _listeners(entries)
+    yield from _callers(entries)
+    yield from _route_names(data)
+    yield from _ties(entries)
+
+
+def _references(data: Mapping[str, object]) -> Iterator[Finding]:
+    for user, settings in _entries(data, "service_users"):
+        place: Place = ("service_users", user, "issuer")
+        yield from _reference(data, place, settings.get("issuer"), "issuers", "issuer")
+    for index, settings in _entries(data, "routes"):
+        place = ("routes", index, "service_user")
+        yield from _reference(
+            data, place, settings.get("service_user"), "service_users", "service user"
+        )
+    for section in ("listen", "routes"):
+        for index, settings in _entries(data, section):
+            names = settings.get("callers")
+            for at, name in enumerate(names if isinstance(names, list) else ()):
+                if name != ANONYMOUS:
+                    place = (section, index, "callers", at)
+                    yield from _reference(data, place, name, "callers", "caller")
+
+
+def _entries(
+    data: Mapping[str, object], section: str
+) -> Iterator[tuple[str | int, dict[str, object]]]:
+    found = data.get(section)
+    pairs: Iterator[tuple[str | int, object]] = iter(())
+    if isinstance(found, dict):
+        pairs = iter(found.items())
+    elif isinstance(found, list):
+        pairs = iter(enumerate(found))
+    for key, settings in pairs:
+        if isinstance(settings, dict):
+            yield key, settings
+
+
+def _reference(
+    data: Mapping[str, object], place: Place, name: object, section: str, noun: str
+) -> Iterator[Finding]:
+    known = data.get(section, {})
+    if not isinstance(name, str) or not isinstance(known, dict) or name in known:
+        return
+    close = near(name, known)
+    if close:
+        yield Finding(place, f'no {noun} "{name}"', f'did you mean "{close}"?')
+    elif known:
+        yield Finding(place, f"no such {noun}", f"declare it under {section}")
+    else:
+        yield Finding(place, f"no such {noun}", f"there are none under {section} yet")
+
+
+def _listeners(entries: Entries) -> Iterator[Finding]:
+    seen: dict[object, int] = {}
+    for index, listener in entries.listeners.items():
+        address = listener.address
+        if not address.loopback and listener.callers is None:
+            yield Finding(
+                ("listen", index),
+                "other machines can connect here, and nothing says who may",
+                "write callers: [NAME, …] beside its address, or callers: [anonymous] for everyone",
+            )
+        if isinstance(address, TcpAddress) and address.port == 0:
+            continue
+        if address in seen:
+            yield Finding(
+                ("listen", index, "address"), f"is already listen[{seen[address]}]", "keep one"
+            )
+        seen.setdefault(address, index)
+
+
+def _callers(entries: Entries) -> Iterator[Finding]:
+    if ANONYMOUS in entries.callers:
+        yield Finding(
+            ("callers", ANONYMOUS), "means whoever shows no credential", "rename this caller"
+        )
+    seen: dict[str, str] = {}
+    for name, caller in entries.callers.items():
+        key = caller.api_key_sha256
+        if key is None:
+            continue
+        if key in seen:
+            yield Finding(
+                ("callers", name, "api_key_sha256"),
+                f'is also the key of "{seen[key]}"',
+                "give each caller its own",
+            )
+        seen.setdefault(key, name)
+
+
+def _route_names(data: Mapping[str, object]) -> Iterator[Finding]:
+    seen: dict[str, str | int] = {}
+    for index, settings in _entries(data, "routes"):
+        name = settings.get("name")
+        if not isinstance(name, str):
+            continue
+        if name in seen:
+            place = ("routes", index, "name")
+            yield Finding(place, f"is already the name of routes[{seen[name]}]", "rename one")
+        seen.setdefault(name, index)
+
+
+def _ties(entries: Entries) -> Iterator[Finding]:
+    """
+    Yield each pair of routes that can take the same request with equal rank.
+
+    Rank: exact host, then wildcard, then any; the longer path; more header conditions; listed
+    methods. Two different prefixes of equal length never take the same path.
+    """
+    equals: dict[tuple[object, ...], list[int]] = defaultdict(list)
+    for index, route in entries.routes.items():
+        match = route.match
+        host = match.host
+        equals[
+            host if host and not host.startswith("*.") else bool(host),
+            match.path,
+            len(match.headers),
+            match.methods is None,
+        ].append(index)
+    for group in equals.values():
+        for first, second in combinations(group, 2):
+            one, two = entries.routes[first], entries.routes[second]
+            if _overlap(one.match, two.match):
+                yield Finding(
+                    ("routes", second, "match"),
+                    f'routes "{one.name}" and "{two.name}" can take the same request, and neither is more specific',
+                    "give one of them a host, path, header or method the other has not",
+                )
+
+
+def _overlap(one: Match, two: Match) -> bool:
+    """
+    Tell whether a request exists that both take, given equal rank and path.
+    """
+    hosts = [(match.host or "").removeprefix("*") for match in (one, two)]
+    same_host = hosts[0].endswith(hosts[1]) or hosts[1].endswith(hosts[0])
+    same_headers = all(two.headers.get(name, value) == value for name, value in one.headers.items())
+    same_methods = (
+        one.methods is None or two.methods is None or bool({*one.methods} & {*two.methods})
+    )
+    return same_host and same_headers and same_methods

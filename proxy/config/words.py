@@ -1,0 +1,187 @@
+"""
+What pydantic says about the shape of settings, in the words of proxy.yaml.
+
+Keep `SECTIONS` in step with the models and `EXAMPLES` with their required settings; tests hold both
+against the models. No message repeats a value; a name is repeated only if it resembles a known one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from proxy.config.draft import Finding, Place, near
+from proxy.config.model import Caller, Issuer, JwtCaller, Listener, ListenerTls, Settings
+from proxy.config.route import Match, RequestHeaders, Route, Timeouts
+from proxy.config.service_user import METHODS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from pydantic import ValidationError
+    from pydantic_core import ErrorDetails
+
+    from proxy.config.nodes import Flaw
+    from proxy.config.section import Section
+
+SECTIONS: Final[Mapping[tuple[str, ...], type[Section]]] = {
+    (): Settings,
+    ("listen", "*"): Listener,
+    ("listen", "*", "tls"): ListenerTls,
+    ("issuers", "*"): Issuer,
+    ("callers", "*"): Caller,
+    ("callers", "*", "jwt"): JwtCaller,
+    ("routes", "*"): Route,
+    ("routes", "*", "match"): Match,
+    ("routes", "*", "request_headers"): RequestHeaders,
+    ("routes", "*", "timeouts"): Timeouts,
+}
+"""The model behind each group of settings, `*` for a name or index; service users: `METHODS`."""
+
+EXAMPLES: Final[Mapping[str, str]] = {
+    "address": "address: 127.0.0.1:8080",
+    "audience": "audience: ID",
+    "cert_file": "cert_file: PATH",
+    "client_id": "client_id: NAME",
+    "client_secret": "client_secret: {file: PATH}",
+    "issuer": "issuer: NAME",
+    "issuers": 'issuers: {zitadel: {url: "https://…"}}',
+    "key_file": "key_file: PATH",
+    "method": f"method: one of {', '.join(METHODS)}",
+    "name": "name: NAME",
+    "routes": "routes: a list with at least one route",
+    "service_user": "service_user: NAME",
+    "service_users": "service_users: {NAME: {issuer: …, method: …}}",
+    "token": "token: {file: PATH}",
+    "upstream": "upstream: https://HOST",
+    "url": "url: https://HOST",
+    "version": "version: 1",
+}
+"""How each required setting is written."""
+
+_OTHER: Final = ("is not what can stand here", "see the reference")
+_GROUP: Final = ("is no group of settings", 'write "name: value" lines under it')
+_LIST: Final = ("is no list", "write [one, two], or a line with a dash for each")
+_TYPES: Final[Mapping[str, Flaw]] = {
+    "model_type": _GROUP,
+    "model_attributes_type": _GROUP,
+    "dict_type": _GROUP,
+    "mapping_type": _GROUP,
+    "tuple_type": _LIST,
+    "string_type": ("is no text", "write one line of text"),
+    "too_short": ("is empty", "write at least one"),
+    "bool_type": ("is neither true nor false", "write true or false"),
+}
+
+
+def translate(error: ValidationError, data: object) -> Iterator[Finding]:
+    """
+    Yield what *error* says about *data*, one finding per error, without repeating a value.
+    """
+    misspelt: set[Place] = set()
+    details = error.errors(include_url=False, include_input=False)
+    for detail in sorted(details, key=lambda each: each["type"] != "extra_forbidden"):
+        place, name_itself = _place(detail["loc"])
+        raw = _look(data, place)
+        if detail["type"] == "extra_forbidden":
+            finding, meant = _unknown(place, data)
+            misspelt.add((*place[:-1], meant))
+            yield finding
+        elif detail["type"] == "missing" and place in misspelt:
+            continue  # it is there under a misspelt name, which has its own finding
+        elif detail["type"] == "too_short" and raw:
+            continue  # the items are there and wrong; each has its own finding
+        elif name_itself:
+            what, instead = _said(detail, raw)
+            yield Finding(place, f"the name {what}", instead)
+        elif detail["type"] == "union_tag_invalid":
+            yield Finding((*place, "method"), *_said(detail, raw))
+        else:
+            yield Finding(place, *_said(detail, raw))
+
+
+def _place(loc: tuple[int | str, ...]) -> tuple[Place, bool]:
+    """
+    Return pydantic's *loc* as a place in the file, and whether it is about the name itself.
+
+    Leaves out the method, which pydantic puts behind a service user's name.
+    """
+    name_itself = bool(loc) and loc[-1] == "[key]"
+    place = tuple(loc[:-1] if name_itself else loc)
+    if place[:1] == ("service_users",) and len(place) > 2:
+        place = (*place[:2], *place[3:])
+    return place, name_itself
+
+
+def _look(data: object, place: Place) -> object:
+    """
+    Return what stands at *place*; None if nothing does.
+    """
+    for part in place:
+        if isinstance(data, dict):
+            data = data.get(part)
+        elif isinstance(data, list) and isinstance(part, int) and part < len(data):
+            data = data[part]
+        else:
+            return None
+    return data
+
+
+def _said(detail: ErrorDetails, raw: object) -> Flaw:
+    """
+    Return what is wrong and what to write instead.
+    """
+    context = detail.get("ctx", {})
+    said: Flaw = _OTHER
+    match detail["type"]:
+        case "wrong":
+            said = str(context["what"]), str(context["instead"])
+        case "missing":
+            name = str(detail["loc"][-1])
+            said = "is missing", f"write {EXAMPLES.get(name, name)}"
+        case "union_tag_not_found":
+            said = "has no method", f"write {EXAMPLES['method']}"
+        case "union_tag_invalid":
+            method = raw.get("method") if isinstance(raw, dict) else None
+            said = _choice("has an unknown method", tuple(METHODS), method)
+        case "literal_error":
+            options = str(context["expected"]).replace(" or ", ", ").replace("'", "").split(", ")
+            said = _choice("is none of the possible values", tuple(options), raw)
+        case "string_type" if isinstance(raw, (int, float)):
+            said = "is no text", "put it in quotes"
+        case kind:
+            said = _TYPES.get(kind, said)
+    return said
+
+
+def _choice(what: str, options: tuple[str, ...], raw: object) -> Flaw:
+    close = near(raw, options) if isinstance(raw, str) and len(options) > 1 else ""
+    if close:
+        return what, f'did you mean "{close}"?'
+    return what, f"write {'one of ' if len(options) > 1 else ''}{', '.join(options)}"
+
+
+def _unknown(place: Place, data: object) -> tuple[Finding, str]:
+    """
+    Say that there is no such setting, and return the one that was probably meant, or "".
+    """
+    name, above = str(place[-1]), place[:-1]
+    model = _model(above, data)
+    known = tuple(model.model_fields) if model else ()
+    meant = near(name, known)
+    if meant:
+        return Finding(place, f'unknown setting "{name[:40]}"', f'did you mean "{meant}"?'), meant
+    if above[:1] == ("service_users",) and any(
+        name in other.model_fields for other in METHODS.values()
+    ):
+        what, instead = "is no setting of this method", "remove it, or change the method"
+        return Finding(place, what, instead), ""
+    listed = f"known here: {', '.join(sorted(known))}"
+    return Finding(place, "unknown setting", listed), ""
+
+
+def _model(place: Place, data: object) -> type[Section] | None:
+    if place[:1] == ("service_users",):
+        user = _look(data, place)
+        return METHODS.get(str(user.get("method"))) if isinstance(user, dict) else None
+    head = tuple(str(part) for part in place)
+    return SECTIONS.get((head[0], "*", *head[2:]) if len(head) > 1 else head)

@@ -1,0 +1,232 @@
+from __future__ import annotations
+
+import json
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.config.load import SYSTEM_FILE, find, load
+from proxy.errors import ConfigError
+
+GOOD = {
+    "version": 1,
+    "listen": [{"address": "127.0.0.1:8080", "callers": ["ci"]}],
+    "admin": "off",
+    "issuers": {"zitadel": {"url": "https://acme.zitadel.cloud"}},
+    "service_users": {
+        "dev": {"issuer": "zitadel", "method": "personal_access_token", "token": {"env": "PAT"}},
+        "job": {
+            "issuer": "zitadel", "method": "client_credentials", "client_id": "a",
+            "client_secret": {"env": "PAT"}, "scopes": ["openid"],
+        },
+    },
+    "callers": {"ci": {"api_key_sha256": "0" * 64}},
+    "routes": [
+        {
+            "name": "all", "upstream": "https://api.example.com", "service_user": "dev",
+            "match": {"path": "/a", "headers": {"x-a": "b"}, "methods": ["GET"]},
+            "timeouts": {"connect": "5s"}, "request_headers": {"set": {"x-b": "c"}},
+        }
+    ],
+}  # fmt: skip
+ENVIRON = {"PAT": "pat-1"}
+
+
+def from_stdin(data: object):
+    """
+    Load *data* as standard input.
+    """
+    return load("-", ENVIRON, now=0.0, stdin=BytesIO(json.dumps(data).encode()))
+
+
+def test_the_first_place_with_a_configuration_wins(tmp_path):
+    """
+    --config, then the variable, then ./proxy.yaml, then the system's; none is a start without file.
+    """
+    assert find("a.yaml", {"AUTHPROXY_CONFIG": "b.yaml"}, tmp_path) == Path("a.yaml")
+    assert find(None, {"AUTHPROXY_CONFIG": "b.yaml"}, tmp_path) == Path("b.yaml")
+    assert find("-", {}, tmp_path) == "-"
+    assert find(None, {"AUTHPROXY_CONFIG": ""}, tmp_path) == (
+        SYSTEM_FILE if SYSTEM_FILE.exists() else None
+    )
+    (tmp_path / "proxy.yaml").touch()
+    assert find(None, {}, tmp_path) == tmp_path / "proxy.yaml"
+
+
+def test_standard_input_is_a_configuration():
+    """
+    Its paths start at the current folder, and it has no file of its own.
+    """
+    loaded = from_stdin(GOOD)
+
+    assert (loaded.origin, loaded.base, loaded.files) == ("stdin", Path.cwd(), ())
+    assert loaded.where(("routes", 0, "name")) == "stdin:1"
+
+
+def test_paths_start_at_the_files_folder(folder, monkeypatch):
+    """
+    Wherever the process stands; the files read are listed for whoever watches them.
+    """
+    text = json.dumps(GOOD).replace('{"env": "PAT"}', '{"file": "secret"}')
+    (folder / "dir" / "proxy.yaml").write_text(text.replace('"secret"', '"../secret"'))
+    monkeypatch.chdir(folder / "dir")
+
+    loaded = load(Path("../dir/proxy.yaml"), {}, now=0.0)
+
+    assert loaded.origin == "../dir/proxy.yaml"
+    assert loaded.base == folder / "dir"
+    assert loaded.files[0] == folder / "dir" / "proxy.yaml"
+    assert [path.resolve() for path in loaded.files[1:]] == [folder / "secret"] * 2
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("absent", "No such file or directory"),
+        ("dir", "it is a folder"),
+        ("pipe", "it is not a regular file"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_said(name, reason, folder, monkeypatch):
+    """
+    It neither hangs nor raises anything else.
+    """
+    monkeypatch.chdir(folder)
+
+    with pytest.raises(ConfigError) as caught:
+        load(Path(name), {}, now=0.0)
+
+    assert str(caught.value) == f"{name}  file  cannot be read: {reason}"
+
+
+def test_variables_beside_a_file_are_not_quietly_ignored():
+    """
+    Whoever sets them expects something of them.
+    """
+    environ = ENVIRON | {"AUTHPROXY_ISSUER": "https://hunter2Canary"}
+
+    loaded = load("-", environ, now=0.0, stdin=BytesIO(json.dumps(GOOD).encode()))
+
+    assert [str(warning) for warning in loaded.warnings] == [
+        "stdin:1:1  file  AUTHPROXY_ISSUER is set and not used, since there is a file; unset it"
+    ]
+
+
+def test_settings_hold_secrets_only_as_secrets():
+    """
+    A bare secret is in no text the settings can be turned into.
+    """
+    data = json.loads(json.dumps(GOOD).replace('{"env": "PAT"}', '"hunter2Canary"'))
+
+    loaded = from_stdin(data)
+
+    told = f"{loaded!r} {loaded.settings} {loaded.settings.effective()} {loaded.warnings}"
+    assert "hunter2Canary" not in told
+    assert len(loaded.warnings) == 2
+
+
+def test_settings_say_what_a_file_would_say():
+    """
+    Dumped and read again they are the same, defaults and units included.
+    """
+    settings = from_stdin(GOOD).settings
+
+    assert from_stdin(settings.effective()).settings == settings
+
+
+def test_settings_cannot_be_changed():
+    """
+    What was checked stays as it was checked.
+    """
+    settings = from_stdin(GOOD).settings
+
+    with pytest.raises(ValueError, match="frozen"):
+        settings.version = 1
+    with pytest.raises(TypeError):
+        settings.issuers["x"] = settings.issuers["zitadel"]
+    with pytest.raises(TypeError):
+        settings.routes[0].match.headers["x"] = "y"
+
+
+@given(st.binary(max_size=300) | st.text(max_size=80).map(str.encode))
+def test_any_bytes_are_a_configuration_error(content):
+    """
+    Nothing but ConfigError comes out, and it has at least one problem.
+    """
+    with pytest.raises(ConfigError) as caught:
+        load("-", {}, now=0.0, stdin=BytesIO(content))
+
+    assert caught.value.problems
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+    ),
+    max_leaves=4,
+)
+
+
+def spots(data, place=()):
+    """
+    Yield every place in *data*.
+    """
+    yield place
+    children = (
+        data.items()
+        if isinstance(data, dict)
+        else enumerate(data)
+        if isinstance(data, list)
+        else ()
+    )
+    for key, value in children:
+        yield from spots(value, (*place, key))
+
+
+@given(st.sampled_from([spot for spot in spots(GOOD) if spot]), ANYTHING)
+def test_any_value_at_any_place_is_taken_or_refused(place, value):
+    """
+    Whatever stands wherever, each problem has a position in the file, and nothing else is raised.
+    """
+    data = json.loads(json.dumps(GOOD))
+    within = data
+    for part in place[:-1]:
+        within = within[part]
+    within[place[-1]] = value
+
+    try:
+        from_stdin(data)
+    except ConfigError as error:
+        problems = error.problems
+    else:
+        return
+    assert all(problem.line == 1 and problem.column >= 1 for problem in problems)
+
+
+@given(
+    st.sampled_from([spot for spot in spots(GOOD) if spot]),
+    st.sampled_from(["value", "name", "entry"]),
+)
+def test_a_secret_planted_anywhere_is_in_no_message(place, form):
+    """
+    As a value, as a name, as a value under a name that does not exist.
+    """
+    secret = "Zq9-canary-7Xw0"
+    data = json.loads(json.dumps(GOOD))
+    within = data
+    for part in place[:-1]:
+        within = within[part]
+    within[place[-1]] = {"value": secret, "name": {secret: None}, "entry": {"nothing": secret}}[
+        form
+    ]
+    named = len(place) == 1 and place[0] in {"issuers", "service_users", "callers"}
+
+    try:
+        told = str(from_stdin(data).warnings)
+    except ConfigError as error:
+        told = str(error)
+    assert named or secret not in told

@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import jsonschema  # type: ignore[import-untyped]
+import pytest
+
+from proxy.config import words
+from proxy.config.document import parse
+from proxy.config.load import load
+from proxy.config.schema import json_schema
+from proxy.config.service_user import METHODS
+
+ROOT = Path(__file__).parents[2]
+CASES = ROOT / "tests" / "cases" / "config"
+SCHEMA = json_schema()
+VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
+
+
+def data_of(text: str) -> object:
+    """
+    Return *text* as plain data.
+    """
+    document = parse(text.encode())
+    assert not document.findings
+    return document.data
+
+
+def case(name: str) -> str:
+    """
+    Return a golden case's input.
+    """
+    return (CASES / f"{name}.case").read_text().split("\n----------\n")[0]
+
+
+def switched_on(text: str) -> str:
+    """
+    Return the starter file with every setting behind a # switched on.
+    """
+    return re.sub(r"^( *)#(?=[^ #])", r"\1", text, flags=re.MULTILINE)
+
+
+@pytest.fixture
+def starter() -> str:
+    """
+    The commented file at the root.
+    """
+    return (ROOT / "proxy.yaml").read_text()
+
+
+@pytest.fixture
+def starter_folder(folder: Path, contents):
+    """
+    A folder with the files the starter names.
+    """
+    names = {
+        "secrets/provisioner.json": "key.json", "secrets/uploader.pem": "key.pem", "secrets/reporter": "secret",
+        "tls/server.pem": "server.pem", "tls/server.key": "server.key", "tls/clients-ca.pem": "ca.pem",
+        "tls/issuer-ca.pem": "ca.pem", "tls/orders-ca.pem": "ca.pem",
+    }  # fmt: skip
+    for name, content in names.items():
+        path = folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(contents[content])
+        path.chmod(0o600)
+    return folder
+
+
+def test_the_schema_is_a_schema():
+    """
+    Draft 2020-12, closed at the top.
+    """
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    assert SCHEMA["additionalProperties"] is False
+
+
+def test_every_setting_is_described():
+    """
+    An editor has a sentence for each.
+    """
+    groups = [SCHEMA, *SCHEMA["$defs"].values()]
+    silent = [
+        name
+        for group in groups
+        for name, setting in group["properties"].items()
+        if not setting.get("description", "").endswith(".") and name != "version"
+    ]
+    assert silent == []
+
+
+@pytest.mark.parametrize(
+    "name", ["minimal", "contract", "json", "warnings", "open-door-short-form"]
+)
+def test_the_schema_takes_what_the_program_takes(name):
+    """
+    Every way of writing that check accepts; what only check can know is no matter of the schema.
+    """
+    VALIDATOR.validate(data_of(case(name)))
+
+
+def test_the_schema_takes_callers_known_to_the_format():
+    """
+    Certificates and tokens of callers have their place in the format, though not in this version.
+    """
+    data = data_of(case("contract"))
+    assert isinstance(data, dict)
+    data["callers"] |= {
+        "billing": {"mtls_san": "spiffe://cluster/ns/billing/sa/app"},
+        "laptop": {"jwt": {"issuer": "zitadel", "audience": "a", "claims": {"b": "c"}}},
+    }
+    VALIDATOR.validate(data)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a-list", "addresses", "callers", "missing-everything", "missing-settings", "route-matches", "route-terms",
+     "scopes", "unknown-settings", "urls", "words-that-stay-text", "wrong-methods", "wrong-types"],
+)  # fmt: skip
+def test_the_schema_refuses_what_has_the_wrong_shape(name):
+    """
+    An editor shows those mistakes while they are made.
+    """
+    assert not VALIDATOR.is_valid(data_of(case(name)))
+
+
+@pytest.mark.parametrize("change", [lambda text: text, switched_on], ids=["as-is", "all-on"])
+def test_the_starter_file_is_accepted(change, starter, starter_folder):
+    """
+    As it stands, and with every setting in it switched on.
+    """
+    path = starter_folder / "proxy.yaml"
+    path.write_text(change(starter))
+
+    loaded = load(path, {"ZITADEL_PAT": "pat-1"}, now=0.0)
+
+    assert loaded.warnings == ()
+    VALIDATOR.validate(data_of(path.read_text()))
+
+
+def test_the_starter_file_names_every_setting(starter):
+    """
+    A new setting is explained there, or this fails.
+    """
+    groups = [SCHEMA, *SCHEMA["$defs"].values()]
+    names = {name for group in groups for name in group["properties"]}
+    missing = {name for name in names if not re.search(rf"\b{name}:", starter)}
+    assert missing == set()
+
+
+def test_messages_know_every_group_and_every_required_setting():
+    """
+    The tables of `words` and the models say the same.
+    """
+    models = {*words.SECTIONS.values(), *METHODS.values()}
+    assert {model.__name__ for model in models} == {*SCHEMA["$defs"], "Settings"}
+    required = {
+        name
+        for model in models
+        for name, field in model.model_fields.items()
+        if field.is_required()
+    }
+    assert required == set(words.EXAMPLES)
