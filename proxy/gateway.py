@@ -1,0 +1,421 @@
+"""
+The request, from top to bottom: decide → token → forward → (401 → renew → replay) → account.
+
+Theory of operation
+-------------------
+A `Request` is one exchange between a caller's connection and an upstream's (`wire.exchange`); its
+methods stand in the order they happen. If the token is at hand and a connection to the upstream is
+idle, everything up to the first byte upstream happens in the callback that read the request's
+head: no task, no future. What has to wait (a mint, a connection, a renewal after a 401) goes on in
+a task that belongs to the gateway and comes back to the same methods.
+
+Nothing goes upstream before there is a decision and a token, and no answer of ours for token
+trouble is ever a 401, which clients read as "log in".
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from proxy.core.admit import admit, bearer
+from proxy.core.decide import decide, upstream_target
+from proxy.core.headers import (
+    AUTHORIZATION,
+    PROXY_STATUS,
+    REQUEST_ID,
+    is_forwarding,
+    valid_request_id,
+)
+from proxy.core.problem import problem
+from proxy.errors import BadRequest, Internal, ProxyError, RequestRefused
+from proxy.tasks import spawn
+from proxy.wire.exchange import CALLER_LEFT, IDEMPOTENT, Exchange
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from structlog.typing import FilteringBoundLogger
+
+    from proxy.core.target import Target
+    from proxy.core.token import Token
+    from proxy.generation import Generation, Lane
+    from proxy.observe.access import AccessLog
+    from proxy.wire.downstream import Downstream, Limits
+    from proxy.wire.message import RequestHead, ResponseHead, Roles
+
+
+class Gateway:
+    """
+    What all requests share.
+
+    Attributes:
+        generation: The configuration new requests are served by; swapped whole.
+    """
+
+    def __init__(
+        self,
+        generation: Generation,
+        access: AccessLog,
+        log: FilteringBoundLogger,
+        limits: Limits,
+        now: Callable[[], float],
+        request_ids: Callable[[], str],
+    ) -> None:
+        self.generation = generation
+        self.access = access
+        self.log = log
+        self.limits = limits
+        self.now = now
+        self.request_ids = request_ids
+        self.tasks: set[asyncio.Task[Any]] = set()
+
+    @property
+    def roles(self) -> Roles:
+        """
+        Which request headers the wire sets aside for us.
+        """
+        return self.generation.roles
+
+    def exchange(self, caller: Downstream, head: RequestHead) -> Request:
+        """
+        Take a request whose head is complete.
+        """
+        return Request(self, caller, head)
+
+    def refused(self, caller: Downstream, error: ProxyError) -> bytes:
+        """
+        Answer something that is no request; the connection closes afterwards.
+        """
+        request_id = self.request_ids()
+        self.access.write(
+            record(
+                request_id,
+                client=client(caller),
+                status=error.status,
+                error=f"{error.code}: {error.reason}",
+            )
+        )
+        head, body = problem(error, request_id)
+        return head + b"Connection: close\r\n\r\n" + body
+
+    async def close(self) -> None:
+        """
+        Stop what is still waiting.
+        """
+        for task in tuple(self.tasks):
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+
+
+class Request(Exchange):
+    """
+    The story of one request.
+    """
+
+    __slots__ = (
+        "_forwarded",
+        "_target",
+        "caller_name",
+        "gateway",
+        "generation",
+        "lane",
+        "method",
+        "prefix",
+        "replayed",
+        "request_id",
+        "route_name",
+        "token",
+        "token_from",
+        "token_wait",
+    )
+
+    def __init__(self, gateway: Gateway, caller: Downstream, head: RequestHead) -> None:
+        super().__init__(caller, head, gateway.now())
+        self.gateway = gateway
+        self.generation = gateway.generation
+        self.lane: Lane | None = None
+        self.route_name = ""
+        self.prefix = b""
+        self.caller_name: str | None = None
+        self.request_id = ""
+        self.token: Token | None = None
+        self.token_from = ""
+        self.token_wait = 0.0
+        self.replayed = False
+        self._target: Target | None = None
+        self._forwarded = 0.0
+
+    # 1. Decide
+
+    def begin(self) -> None:
+        """
+        Find the route, see whether this caller may use it, and take the token if it is at hand.
+        """
+        try:
+            lane = self._decide()
+        except ProxyError as error:
+            if not isinstance(error, RequestRefused) or error.status in (400, 405):
+                self.keep = False
+            self.fail(error)
+            return
+        except Exception as bug:  # noqa: BLE001 - one request must not take the loop's callback down
+            self._bug(bug)
+            return
+        slot = lane.slot
+        token = slot.token
+        if token is not None and self.started < token.serve_until:
+            slot.used = True
+            self.token_from = "static" if token.kind == "static" else "cached"
+            if slot.stale:
+                self.token_from = "stale"
+            self.send(lane, token)
+        else:
+            _ = spawn(self.gateway.tasks, self._wait_for_token(lane), name="token")
+
+    def _decide(self) -> Lane:
+        head, generation = self.head, self.generation
+        self._read_request_id()
+        decision = decide(generation.table, head.method, head.target, head.host, head.field)
+        route = decision.route
+        lane = route.action
+        self.lane = lane
+        self.route_name = route.name
+        self.prefix = route.match.path
+        self._target = decision.target
+        listener = generation.listener_callers(self.caller.listener)
+        if listener is not None or lane.plan.callers is not None:
+            self.caller_name = self._identify()
+            admit(self.caller_name, listener, lane.plan.callers)
+        if lane.plan.authorization == "reject" and head.field(AUTHORIZATION) is not None:
+            raise BadRequest("the request brings an Authorization that its route rejects")
+        return lane
+
+    def _identify(self) -> str | None:
+        head = self.head
+        key = bearer(head.field(b"proxy-authorization") or b"") or head.field(b"x-api-key") or b""
+        return self.generation.callers.identify(key)
+
+    def _read_request_id(self) -> None:
+        value = self.head.field(REQUEST_ID)
+        if value is not None and valid_request_id(value):
+            self.request_id = value.decode("ascii")
+        else:
+            self.request_id = self.gateway.request_ids()
+
+    # 2. Token
+
+    async def _wait_for_token(self, lane: Lane) -> None:
+        """
+        Wait for a mint. The mint belongs to the keeper: it goes on if the caller leaves.
+        """
+        try:
+            token = await self.generation.keeper.get(lane.plan.service_user)
+        except ProxyError as error:
+            self.token_wait = self.gateway.now() - self.started
+            self.fail(error)
+            return
+        except Exception as bug:  # noqa: BLE001 - one request must not take the loop's callback down
+            self._bug(bug)
+            return
+        self.token_wait = self.gateway.now() - self.started
+        self.token_from = "minted"
+        if not self.done:
+            self.send(lane, token)
+
+    # 3. Forward
+
+    def send(self, lane: Lane, token: Token) -> None:
+        """
+        Send the request upstream as the route says, with this token.
+        """
+        self.token = token
+        self._forwarded = self.gateway.now() if self.token_wait else self.started
+        self.forward(lane.pool, self._head(lane, token), lane.timeouts)
+
+    def _head(self, lane: Lane, token: Token) -> bytes:
+        """
+        Return the head the upstream gets: strip first, inject afterwards.
+        """
+        head, plan = self.head, lane.plan
+        lines = head.lines
+        credential = token.header
+        request_id = b"X-Request-Id: %b\r\n" % self.request_id.encode()
+        for name, value, index in head.aside:
+            if name == AUTHORIZATION and plan.authorization == "keep":
+                if lines[index]:
+                    credential = b""
+                    self.token = None
+            elif name == REQUEST_ID and value == self.request_id.encode():
+                request_id = b""
+            elif name in plan.strip or name == REQUEST_ID or is_forwarding(name):
+                lines[index] = b""
+        assert self._target is not None
+        return b"%b %b HTTP/1.1\r\n%b%b%b%b%b%b%b\r\n" % (
+            head.method,
+            upstream_target(plan, self.prefix, self._target),
+            plan.host_line,
+            b"".join(lines),
+            credential,
+            plan.set_lines,
+            request_id,
+            self.generation.via,
+            b"Transfer-Encoding: chunked\r\n" if head.chunked else b"",
+        )
+
+    # 4. Answer, or once more with a new token
+
+    def answered(self, response: ResponseHead) -> bytes | None:
+        """
+        Pass the response on, or hold a 401 that a new token may cure.
+        """
+        if response.status == 401 and self._curable():
+            _ = spawn(self.gateway.tasks, self._renew(), name="renew")
+            return None
+        return self._lines(response)
+
+    def _lines(self, response: ResponseHead) -> bytes:
+        named = False
+        for name, _, index in response.aside:
+            if name == PROXY_STATUS:
+                response.lines[index] = b""
+            elif name == REQUEST_ID:
+                named = True
+        return b"" if named else b"X-Request-Id: %b\r\n" % self.request_id.encode()
+
+    def _curable(self) -> bool:
+        lane, token = self.lane, self.token
+        if lane is None or token is None or self.replayed or token.kind == "static":
+            return False
+        policy = lane.plan.replay
+        if policy == "never" or not self.replayable:
+            return False
+        return policy == "always" or lane.plan.own_api or self.head.method in IDEMPOTENT
+
+    async def _renew(self) -> None:
+        """
+        Have the refused token replaced, and send the request once more if that gave another one.
+        """
+        lane, refused = self.lane, self.token
+        assert lane is not None
+        assert refused is not None
+        try:
+            token = await self.generation.keeper.renew(lane.plan.service_user, refused)
+        except ProxyError:
+            token = refused  # the keeper has said why; the upstream's own answer goes down
+        except Exception as bug:  # noqa: BLE001 - one request must not take the loop's callback down
+            self._bug(bug)
+            return
+        if self.done or self.response is None:
+            return
+        if token.fingerprint == refused.fingerprint or not self.replayable:
+            self.release()
+            return
+        self.replayed = True
+        self.token = token
+        self.token_from = "minted"
+        self.replay(self._head(lane, token))
+
+    def release(self) -> None:
+        """
+        Let the held 401 go to the caller after all.
+        """
+        if self.upstream is not None and self.response is not None:
+            self.upstream.release_answer(self._lines(self.response))
+
+    # 5. When it goes wrong
+
+    def failed(self, error: ProxyError) -> None:
+        """
+        Answer in our own name.
+        """
+        if not self.request_id:
+            self.request_id = self.gateway.request_ids()
+        head, body = problem(error, self.request_id)
+        self.respond(head, body, status=error.status)
+
+    def _bug(self, bug: Exception) -> None:
+        """
+        Something that cannot happen did: the traceback goes to the log, the caller gets a 500.
+        """
+        self.gateway.log.error("internal.error", request_id=self.request_id, exc_info=bug)
+        self.keep = False
+        self.fail(Internal("a bug; see internal.error with this request id"))
+
+    # 6. Account
+
+    def finished(self) -> None:
+        """
+        Write the request's one line.
+        """
+        gateway = self.gateway
+        now = gateway.now()
+        lane, error = self.lane, self.error
+        gateway.access.write(
+            {
+                "request_id": self.request_id,
+                "trace_id": None,
+                "client": client(self.caller),
+                "caller": self.caller_name,
+                "method": self.head.method.decode("ascii"),
+                "path": self._path(),
+                "route": self.route_name or None,
+                "service_user": None if lane is None else lane.plan.service_user,
+                "upstream": None if lane is None else lane.plan.upstream,
+                "status": self.status,
+                "upstream_status": self.upstream_status or None,
+                "error": self._why(error),
+                "token": self.token_from or None,
+                "replayed": self.replayed,
+                "bytes_in": self.bytes_in,
+                "bytes_out": self.bytes_out,
+                "duration_ms": round((now - self.started) * 1e3, 3),
+                "token_ms": round(self.token_wait * 1e3, 3),
+                "upstream_ms": round((now - self._forwarded) * 1e3, 3) if self._forwarded else None,
+            }
+        )
+
+    def _path(self) -> str:
+        if self._target is not None:
+            return self._target.path.decode("latin-1")
+        return self.head.target.partition(b"?")[0].decode("latin-1")
+
+    def _why(self, error: ProxyError | None) -> str | None:
+        if error is not None:
+            return f"{error.code}: {error.reason}"
+        return "caller_left" if self.status == CALLER_LEFT else None
+
+
+def client(caller: Downstream) -> str:
+    """
+    Return who is at the other end: address and port, or `unix`.
+    """
+    peer = caller.peer
+    return f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) and len(peer) > 1 else "unix"
+
+
+def record(request_id: str, *, client: str, status: int, error: str) -> dict[str, Any]:
+    """
+    Return the line of something that never became a request.
+    """
+    return {
+        "request_id": request_id,
+        "trace_id": None,
+        "client": client,
+        "caller": None,
+        "method": None,
+        "path": None,
+        "route": None,
+        "service_user": None,
+        "upstream": None,
+        "status": status,
+        "upstream_status": None,
+        "error": error,
+        "token": None,
+        "replayed": False,
+        "bytes_in": 0,
+        "bytes_out": 0,
+        "duration_ms": None,
+        "token_ms": None,
+        "upstream_ms": None,
+    }

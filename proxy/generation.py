@@ -1,0 +1,301 @@
+"""
+One loaded configuration, ready to serve: routes, keeper, pools. Immutable; swapped whole.
+
+`plan_routes` needs nothing but settings, so `explain` and `check` use it without a key or a
+socket; `compile_generation` adds what a route needs to run.
+"""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from proxy.config.secrets import read, read_file, read_token
+from proxy.config.service_user import ClientCredentials, PersonalAccessToken, PrivateKeyJwt
+from proxy.core import grant
+from proxy.core.admit import Callers
+from proxy.core.decide import Plan
+from proxy.core.headers import (
+    AUTHORIZATION,
+    CALLER_CREDENTIALS,
+    PROXY_STATUS,
+    REQUEST_ID,
+    looked_at,
+)
+from proxy.core.keyfile import parse_key_json
+from proxy.core.route import Match, Route, Table
+from proxy.wire.exchange import Timeouts
+from proxy.wire.message import REQUEST_ROLES, RESPONSE_ROLES, Roles
+from proxy.wire.pool import Origin, Pool
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from proxy.config import model, route, service_user
+    from proxy.config.network import Url
+    from proxy.tokens.keeper import Keeper
+    from proxy.tokens.slot import Slot
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """
+    What a route needs to run.
+
+    Attributes:
+        plan: What it does with a request.
+        pool: The connections to its upstream.
+        slot: Where its service user's token lies at hand.
+        timeouts: How long its upstream may take.
+    """
+
+    plan: Plan
+    pool: Pool
+    slot: Slot
+    timeouts: Timeouts
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """
+    One loaded configuration.
+
+    Attributes:
+        table: The routes.
+        keeper: The tokens of its service users.
+        callers: Who may prove to be who.
+        listeners: Listener address → who may use it; None if it lists nobody.
+        roles: Which request headers the wire sets aside.
+        pools: Every pool, to be swept and retired.
+        via: The `Via` line that goes up.
+    """
+
+    table: Table[Lane]
+    keeper: Keeper
+    callers: Callers
+    listeners: Mapping[object, frozenset[str] | None]
+    roles: Roles
+    pools: tuple[Pool, ...]
+    via: bytes = field(default=b"Via: 1.1 authproxy\r\n")
+
+    def listener_callers(self, listener: object) -> frozenset[str] | None:
+        """
+        Return who may use the listener; None if it lists nobody.
+        """
+        return self.listeners.get(listener)
+
+    def retire(self) -> None:
+        """
+        Close what is idle, and the rest once its requests have ended.
+        """
+        for pool in self.pools:
+            pool.retire()
+
+
+def plan_routes(settings: model.Settings) -> tuple[Route[Plan], ...]:
+    """
+    Return the routes of *settings*, in the file's order.
+    """
+    return tuple(_route(entry, settings) for entry in settings.routes)
+
+
+def _route(entry: route.Route, settings: model.Settings) -> Route[Plan]:
+    asked, headers = entry.match, entry.request_headers
+    match = Match(
+        host=(asked.host or "").encode(),
+        path=asked.path.rstrip("/").encode(),
+        methods=frozenset(method.encode() for method in asked.methods or ()),
+        headers=tuple((name.encode(), value.encode()) for name, value in asked.headers.items()),
+    )
+    changed = {name.encode() for name in (*headers.set, *headers.remove)}
+    issuer = settings.issuers[settings.service_users[entry.service_user].issuer]
+    plan = Plan(
+        upstream=entry.upstream.origin,
+        host_line=f"Host: {entry.upstream.authority}\r\n".encode(),
+        base=entry.upstream.path.rstrip("/").encode(),
+        rewrite=None if entry.rewrite_path is None else entry.rewrite_path.rstrip("/").encode(),
+        service_user=entry.service_user,
+        callers=None if entry.callers is None else frozenset(entry.callers),
+        authorization=entry.authorization,
+        replay=entry.replay,
+        own_api=entry.upstream.origin == issuer.url.origin,
+        strip=frozenset(changed | CALLER_CREDENTIALS | {AUTHORIZATION}),
+        set_lines="".join(f"{name}: {value}\r\n" for name, value in headers.set.items()).encode(),
+    )
+    return Route(entry.name, match, plan)
+
+
+def compile_users(
+    settings: model.Settings, base: Path, environ: Mapping[str, str], *, only: str | None = None
+) -> tuple[grant.ServiceUser, ...]:
+    """
+    Read every credential; return the service users.
+
+    Args:
+        settings: The checked settings.
+        base: The folder relative paths start at.
+        environ: The environment.
+        only: The one service user wanted; None for all.
+
+    Raises:
+        CredentialInvalid: A secret cannot be read or used.
+    """
+    issuers = {
+        name: grant.Issuer(
+            name=name,
+            url=issuer.url.text,
+            token_endpoint=None if issuer.token_endpoint is None else issuer.token_endpoint.text,
+            connect_to=None if issuer.connect_to is None else issuer.connect_to.text,
+            ca_file=None if issuer.ca_file is None else str(base / issuer.ca_file),
+        )
+        for name, issuer in settings.issuers.items()
+    }
+    routed = {entry.service_user for entry in settings.routes}
+    return tuple(
+        grant.ServiceUser(
+            name=name,
+            issuer=issuers[user.issuer],
+            credential=_credential(user, base, environ),
+            scopes=() if isinstance(user, PersonalAccessToken) else user.requested_scopes,
+            required=name in routed,
+        )
+        for name, user in settings.service_users.items()
+        if only in (None, name)
+    )
+
+
+def _credential(
+    user: service_user.ServiceUser, base: Path, environ: Mapping[str, str]
+) -> grant.Credential:
+    match user:
+        case PrivateKeyJwt(key_file=None):
+            assert user.key_pem_file is not None
+            pem = read_file(user.key_pem_file, base)
+            return grant.private_key(pem, key_id=user.key_id or "", user_id=user.user_id or "")
+        case PrivateKeyJwt():
+            assert user.key_file is not None
+            key = parse_key_json(read_file(user.key_file, base))
+            return grant.private_key(
+                key.pem, key_id=key.key_id, user_id=key.user_id, expires=key.expires
+            )
+        case ClientCredentials():
+            secret = read(user.client_secret, base, environ)
+            return grant.ClientSecret(user.client_id, secret, user.client_auth)
+        case PersonalAccessToken():
+            return grant.FixedToken(read_token(user.token, base, environ), user.expires)
+
+
+def compile_generation(
+    settings: model.Settings, base: Path, keeper: Keeper, *, via: bytes
+) -> Generation:
+    """
+    Return a generation that serves these settings with this keeper's tokens.
+
+    Args:
+        settings: The checked settings.
+        base: The folder relative paths start at.
+        keeper: Holds the tokens of the settings' service users.
+        via: The `Via` line that goes up.
+    """
+    pools: dict[object, Pool] = {}
+    answers = Roles(RESPONSE_ROLES, lambda name: name in (PROXY_STATUS, REQUEST_ID), alias=False)
+
+    def lane(entry: route.Route, plan: Plan) -> Lane:
+        dial, ca_file = _dial(entry, settings)
+        key = (dial.origin, entry.upstream.origin, ca_file)
+        if key not in pools:
+            tls = _tls(None if ca_file is None else base / ca_file)
+            origin = Origin(
+                dial.host,
+                dial.port,
+                tls if dial.scheme == "https" else None,
+                entry.upstream.host,
+            )
+            pools[key] = Pool(origin, answers)
+        limits = entry.timeouts
+        timeouts = Timeouts(limits.connect, limits.response, limits.idle)
+        return Lane(plan, pools[key], keeper.slot(entry.service_user), timeouts)
+
+    planned = plan_routes(settings)
+    routes = [
+        Route(planned_route.name, planned_route.match, lane(entry, planned_route.action))
+        for planned_route, entry in zip(planned, settings.routes, strict=True)
+    ]
+    return Generation(
+        table=Table(routes),
+        keeper=keeper,
+        callers=_callers(settings),
+        listeners=MappingProxyType(
+            {
+                str(listener.address): None
+                if listener.callers is None
+                else frozenset(listener.callers)
+                for listener in settings.listen
+            }
+        ),
+        roles=Roles(REQUEST_ROLES, looked_at(_wanted(planned))),
+        pools=tuple(pools.values()),
+        via=via,
+    )
+
+
+def _wanted(routes: Iterable[Route[Plan]]) -> frozenset[bytes]:
+    """
+    Return the request headers some route sets, removes or has a condition on.
+    """
+    names: set[bytes] = set()
+    for entry in routes:
+        names |= entry.action.strip
+        names.update(name for name, _ in entry.match.headers)
+    return frozenset(names)
+
+
+def _dial(entry: route.Route, settings: model.Settings) -> tuple[Url, Path | None]:
+    """
+    Return where to dial for a route, and which authorities to trust there.
+
+    An issuer's `connect_to` and `ca_file` also hold for routes to that issuer's own APIs: they are
+    on the same host.
+    """
+    issuer = settings.issuers[settings.service_users[entry.service_user].issuer]
+    if entry.upstream.origin != issuer.url.origin:
+        return entry.upstream, entry.ca_file
+    return issuer.connect_to or entry.upstream, entry.ca_file or issuer.ca_file
+
+
+def _tls(ca_file: Path | None) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=ca_file)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def _callers(settings: model.Settings) -> Callers:
+    return Callers(
+        MappingProxyType(
+            {
+                bytes.fromhex(caller.api_key_sha256): name
+                for name, caller in settings.callers.items()
+                if caller.api_key_sha256 is not None
+            }
+        )
+    )
+
+
+def listener_tls(listener: model.Listener, base: Path) -> ssl.SSLContext | None:
+    """
+    Return the TLS context of a listener; None for plain HTTP.
+    """
+    if listener.tls is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    context.load_cert_chain(base / listener.tls.cert_file, base / listener.tls.key_file)
+    if listener.tls.client_ca_file is not None:
+        context.load_verify_locations(base / listener.tls.client_ca_file)
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context

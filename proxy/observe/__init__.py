@@ -1,0 +1,10 @@
+"""
+What the proxy says of itself.
+
+sink
+    Lines on their way out: never blocks the loop, counts what it had to drop.
+access
+    One line per request.
+log
+    Every other event, through structlog.
+"""

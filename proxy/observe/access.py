@@ -1,0 +1,117 @@
+"""
+One line per request, cheap enough to be on.
+
+Lines are serialised as they come and written in batches: after `BATCH` lines, or `PATIENCE`
+seconds after the first of them. The keys are the contract's, always in the same order.
+"""
+
+from __future__ import annotations
+
+import json
+from time import gmtime, strftime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from proxy.observe.sink import LineSink
+
+
+def _compact(record: object) -> bytes:
+    return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+try:
+    from orjson import dumps as _dumps
+except ImportError:  # pragma: no cover - where orjson does not install
+    _dumps = _compact  # type: ignore[assignment]
+
+dumps: Callable[[object], bytes] = _dumps
+"""Serialises a line: compact JSON in UTF-8."""
+
+BATCH = 64
+PATIENCE = 0.2
+
+
+def timestamp(wall: float) -> str:
+    """
+    Return seconds since the epoch as RFC 3339 with milliseconds, in UTC.
+    """
+    return f"{strftime('%Y-%m-%dT%H:%M:%S', gmtime(wall))}.{int(wall % 1 * 1000):03d}Z"
+
+
+class AccessLog:
+    """
+    Writes the `request.done` lines.
+
+    Args:
+        sink: Where they go.
+        wall: Seconds since the epoch.
+        loop: Whose timer flushes a batch that stays small.
+    """
+
+    def __init__(
+        self, sink: LineSink, wall: Callable[[], float], loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self._sink = sink
+        self._wall = wall
+        self._loop = loop
+        self._lines: list[bytes] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._second = 0
+        self._prefix = ""
+
+    def write(self, record: dict[str, Any]) -> None:
+        """
+        Add a line; `timestamp`, `level` and `event` are put in front.
+        """
+        wall = self._wall()
+        second = int(wall)
+        if second != self._second:
+            self._second = second
+            self._prefix = strftime("%Y-%m-%dT%H:%M:%S", gmtime(second))
+        stamp = f"{self._prefix}.{int((wall - second) * 1000):03d}Z"
+        self._lines.append(
+            dumps({"timestamp": stamp, "level": "info", "event": "request.done", **record})
+        )
+        if len(self._lines) >= BATCH:
+            self.flush()
+        elif self._timer is None:
+            self._timer = self._loop.call_later(PATIENCE, self.flush)
+
+    def flush(self) -> None:
+        """
+        Hand over what has gathered.
+        """
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._lines:
+            self._lines.append(b"")
+            self._sink.put(b"\n".join(self._lines))
+            self._lines = []
+
+
+class ConsoleAccessLog(AccessLog):
+    """
+    The same lines for a person at a terminal.
+    """
+
+    def write(self, record: dict[str, Any]) -> None:
+        """
+        Write one line: status, method, path, where it went, as whom, how long it took.
+        """
+        status = record["status"]
+        colour = 32 if status < 400 else 33 if status < 500 else 31
+        went = f"{record['route']} as {record['service_user']}" if record["route"] else "no route"
+        extras = [f"{key}={record[key]}" for key in ("token", "caller", "error") if record.get(key)]
+        if record.get("replayed"):
+            extras.append("replayed")
+        clock = timestamp(self._wall())[11:19]
+        line = (
+            f"\x1b[2m{clock}\x1b[0m \x1b[{colour}m{status}\x1b[0m {record['method']} "
+            f"{record['path']} \x1b[2m→ {went} {' '.join(extras)} {record['duration_ms']} ms"
+            "\x1b[0m\n"
+        )
+        self._sink.put(line.encode("utf-8", "replace"))

@@ -1,0 +1,390 @@
+"""
+One request and its response between a caller's connection and an upstream's.
+
+Theory of operation
+-------------------
+The caller's connection creates an exchange when a request's head is complete, and calls `begin`
+when it is the exchange's turn (requests on one connection are answered in order). The owner of the
+exchange, a subclass, then does one of three things: `forward` it over a pool, `respond` itself, or
+wait for something and do one of the two later.
+
+Request bytes gather in `pending` until an upstream connection is attached and the read that
+brought them has been parsed to its end; then one `flush` writes them. While there is no upstream,
+`pending` is bounded by no longer reading from the caller.
+
+When the response's head is in, `answered` says which lines to add, or holds the response: the
+upstream is not read any further, and the owner later either passes the response on or sends the
+request once more (`replay`), which needs the body sent so far; it is copied up to `REPLAY` bytes.
+
+An exchange ends exactly once, in `finish`, whatever ended it: the response's last byte, a failure,
+or a caller who left.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from proxy.errors import ProxyError, UpstreamClosed
+from proxy.wire.downstream import Hold
+
+if TYPE_CHECKING:
+    from proxy.wire.downstream import Downstream
+    from proxy.wire.message import RequestHead, ResponseHead
+    from proxy.wire.pool import Pool
+    from proxy.wire.upstream import Upstream
+
+REPLAY = 64 * 1024
+"""Body bytes kept for sending a request once more; ZITADEL's API bodies are far smaller."""
+
+PENDING = 64 * 1024
+"""Request bytes held while no upstream is attached, before the caller is no longer read."""
+
+# RFC 9110 §9.2.2: a second time does what the first did
+IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"))
+
+# Methods and statuses whose response has no body (RFC 9112 §6.3)
+BODYLESS = frozenset((204, 304))
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """
+    How long an upstream may take, in seconds.
+
+    Attributes:
+        connect: Until a connection stands, TLS included.
+        response: From the last byte sent until the response's head.
+        idle: Without a byte in either direction once the response has begun.
+    """
+
+    connect: float = 5.0
+    response: float = 60.0
+    idle: float = 75.0
+
+
+DEFAULT_TIMEOUTS = Timeouts()
+
+CALLER_LEFT = 499
+"""Status in the log of a request whose caller hung up; never sent. nginx's number for it."""
+
+
+class Exchange:
+    """
+    One request and its response. Subclass it to decide what happens.
+
+    Attributes:
+        caller: The connection the request came on.
+        head: The request's head.
+        status: The status sent to the caller; 0 before.
+        upstream_status: The status the upstream answered; 0 if none did.
+        complete: The caller has sent the whole request.
+        keep: The caller's connection may be used again afterwards.
+        done: The exchange has ended.
+        error: What went wrong, if anything.
+        bytes_in: Body bytes from the caller.
+        bytes_out: Body bytes to the caller.
+    """
+
+    __slots__ = (
+        "bytes_in",
+        "bytes_out",
+        "caller",
+        "complete",
+        "continued",
+        "done",
+        "error",
+        "head",
+        "keep",
+        "kept",
+        "pending",
+        "pool",
+        "response",
+        "retried",
+        "sent",
+        "started",
+        "status",
+        "timeouts",
+        "upstream",
+        "upstream_status",
+    )
+
+    def __init__(self, caller: Downstream, head: RequestHead, started: float) -> None:
+        self.caller = caller
+        self.head = head
+        self.started = started
+        self.keep = head.keep
+        self.complete = False
+        self.done = False
+        self.error: ProxyError | None = None
+        self.status = 0
+        self.upstream_status = 0
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self.pending: list[bytes] = []
+        self.kept: list[bytes] | None = []  # the body so far, for a replay; None once too large
+        self.sent = b""
+        self.pool: Pool | None = None
+        self.upstream: Upstream | None = None
+        self.response: ResponseHead | None = None  # held, or on its way to the caller
+        self.retried = False
+        self.continued = False  # an interim answer told the caller to go on
+        self.timeouts = DEFAULT_TIMEOUTS
+
+    # What a subclass says
+
+    def begin(self) -> None:
+        """
+        It is this request's turn: forward it, respond, or start waiting.
+        """
+        raise NotImplementedError
+
+    def answered(self, response: ResponseHead) -> bytes | None:
+        """
+        Return header lines to add to the upstream's response; None holds it.
+        """
+        raise NotImplementedError
+
+    def failed(self, error: ProxyError) -> None:
+        """
+        Forwarding failed before anything of a response went to the caller: respond.
+        """
+        raise NotImplementedError
+
+    def finished(self) -> None:
+        """
+        The exchange has ended: write the account.
+        """
+        raise NotImplementedError
+
+    # What a subclass calls
+
+    def forward(self, pool: Pool, head: bytes, timeouts: Timeouts) -> None:
+        """
+        Send the request upstream: *head*, then the body as it comes.
+        """
+        self.pool = pool
+        self.timeouts = timeouts
+        self.sent = head
+        upstream = pool.take()
+        if upstream is None:
+            pool.connect(self)
+        else:
+            self.attach(upstream)
+
+    def respond(self, head: bytes, body: bytes, *, status: int) -> None:
+        """
+        Answer in the upstream's stead. A request still on its way in is read and discarded.
+
+        Args:
+            head: Status line and header lines, without the empty line; framing is in it.
+            body: The body; left out for HEAD.
+            status: What stands in the status line.
+        """
+        self.detach()
+        self.pending.clear()
+        self.kept = None
+        self.status = status
+        head += self._connection()
+        if self.head.method == b"HEAD":
+            body = b""
+        self.bytes_out += len(body)
+        self.caller.write(head + b"\r\n" + body)
+        self.finish()
+
+    @property
+    def replayable(self) -> bool:
+        """
+        Whether the request, as far as it came, could be sent once more.
+        """
+        return not self.head.has_body or self.kept is not None
+
+    def replay(self, head: bytes) -> None:
+        """
+        Drop the held response and send the request once more, with another head.
+        """
+        self.detach()
+        self.response = None
+        self.upstream_status = 0
+        self.pending = list(self.kept or ())
+        if self.pool is not None:
+            self.forward(self.pool, head, self.timeouts)
+
+    # What the two connections call
+
+    def body(self, data: bytes) -> None:
+        """
+        Take body bytes from the caller.
+        """
+        self.bytes_in += len(data)
+        if self.done:
+            return
+        if self.head.chunked:
+            data = b"%x\r\n%b\r\n" % (len(data), data)
+        self._take(data)
+
+    def end(self) -> None:
+        """
+        The caller has sent the whole request.
+        """
+        self.complete = True
+        if self.head.chunked and not self.done:
+            self._take(b"0\r\n\r\n")
+
+    def _take(self, data: bytes) -> None:
+        self.pending.append(data)
+        kept = self.kept
+        if kept is not None:
+            if self.bytes_in <= REPLAY:
+                kept.append(data)
+            else:
+                self.kept = None
+        if self.upstream is None and self.bytes_in > PENDING:
+            self.caller.hold(Hold.NO_UPSTREAM)
+
+    def attach(self, upstream: Upstream) -> None:
+        """
+        An upstream connection is there: send what has come so far.
+        """
+        self.upstream = upstream
+        upstream.begin(self)
+        self.pending.insert(0, self.sent)
+        if not self.caller.parsing:
+            self.flush()
+
+    def flush(self) -> None:
+        """
+        Write what is pending, if there is where to.
+        """
+        upstream = self.upstream
+        if upstream is not None:
+            pending = self.pending
+            upstream.write(pending[0] if len(pending) == 1 else b"".join(pending))
+            pending.clear()
+            if self.caller.held:
+                self.caller.release(Hold.NO_UPSTREAM)
+
+    def detach(self) -> None:
+        """
+        Give the upstream connection back: to the pool if its response is over, else closed.
+        """
+        upstream, self.upstream = self.upstream, None
+        if upstream is not None:
+            upstream.end()
+            self.caller.release(Hold.UPSTREAM_FULL)
+
+    def lost(self, upstream: Upstream) -> None:
+        """
+        The upstream connection ended before the response did.
+        """
+        self.upstream = None
+        self.caller.release(Hold.UPSTREAM_FULL)
+        if self.response is not None:
+            self._cut()
+        elif self._retryable(upstream) and self.pool is not None:
+            self.retried = True
+            self.pending = list(self.kept or ())
+            self.pool.connect(self)
+        else:
+            self.fail(UpstreamClosed("the upstream closed the connection before it answered"))
+
+    def fail(self, error: ProxyError) -> None:
+        """
+        Forwarding failed: respond if nothing went down yet, else break off.
+        """
+        if self.done:
+            return
+        if self.error is None:
+            self.error = error
+        if self.status:
+            self._cut()
+        else:
+            self.detach()
+            self.failed(error)
+
+    def _retryable(self, upstream: Upstream) -> bool:
+        # RFC 9112 §9.3.1: a kept connection may have been closed just as it was used. Nothing was
+        # answered; sending again is safe where the method is idempotent and the body is at hand.
+        return (
+            upstream.reused
+            and not self.retried
+            and self.head.method in IDEMPOTENT
+            and self.replayable
+        )
+
+    def _cut(self) -> None:
+        """
+        End a response short: the caller sees a connection closed before its promised end.
+        """
+        if self.error is None:
+            self.error = UpstreamClosed("the upstream closed the connection within its response")
+        self.keep = False
+        self.detach()
+        self.finish(cut=True)
+
+    def abandon(self) -> None:
+        """
+        The caller left: stop, answer nobody.
+        """
+        if not self.done:
+            if not self.status:
+                self.status = CALLER_LEFT
+            self.keep = False
+            self.pending.clear()
+            self.detach()
+            self.finish()
+
+    def finish(self, *, cut: bool = False) -> None:
+        """
+        End the exchange.
+        """
+        if self.done:
+            return
+        self.done = True
+        self.kept = None
+        self.finished()
+        self.caller.turn_over(self, cut=cut)
+
+    def compose(self, response: ResponseHead, extra: bytes, *, chunked: bool) -> bytes:
+        """
+        Return the head to send to the caller.
+
+        Args:
+            response: The upstream's head.
+            extra: Lines to add.
+            chunked: The body goes to the caller in chunks.
+        """
+        self.status = response.status
+        if chunked:
+            extra += b"Transfer-Encoding: chunked\r\n"
+        elif response.length is None and not self.bodyless(response.status):
+            self.keep = False  # to HTTP/1.0, the end of the connection is the end of the body
+        return b"HTTP/1.1 %d %b\r\n%b%b%b\r\n" % (
+            response.status,
+            response.reason,
+            b"".join(response.lines),
+            extra,
+            self._connection(),
+        )
+
+    def _connection(self) -> bytes:
+        """
+        Return the `Connection` line of a response, or nothing.
+        """
+        if self.head.expects and not self.complete and not self.continued:
+            self.keep = False  # nobody knows whether the body will still come (RFC 9110 §10.1.1)
+        if not self.keep:
+            return b"Connection: close\r\n"
+        return b"Connection: keep-alive\r\n" if self.head.http10 else b""
+
+    def patience(self) -> float:
+        """
+        Return for how many seconds nothing may move at this point.
+        """
+        return self.timeouts.response if self.response is None else self.timeouts.idle
+
+    def bodyless(self, status: int) -> bool:
+        """
+        Whether a response of this status to this request has no body.
+        """
+        return status in BODYLESS or self.head.method == b"HEAD"
