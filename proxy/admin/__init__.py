@@ -1,0 +1,3 @@
+"""
+The admin listener: is the proxy alive, is it ready, what are its service users doing.
+"""

@@ -1,0 +1,151 @@
+"""
+`authproxy demo`: the main job, told step by step.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from typing import TYPE_CHECKING
+
+import click
+
+from proxy.cli.terminal import run_async
+from proxy.demo import SAMPLES, Demo, Told, open_demo
+
+if TYPE_CHECKING:
+    from http import HTTPStatus
+
+
+@click.command("demo")
+@click.option("--once", is_flag=True, help="End after the sample requests instead of serving on.")
+@click.pass_context
+def command(ctx: click.Context, *, once: bool) -> None:
+    """
+    Show the proxy at work before an embedded sandbox: three methods, no credential in the client.
+
+    Needs no account and no network. Afterwards it goes on serving, to be tried with curl, until
+    Ctrl-C. Exit code 1 if a step did not come out as it should.
+    """
+    ctx.exit(0 if run_async(_tell(once=once)) else 1)
+
+
+async def _tell(*, once: bool) -> bool:
+    async with open_demo() as demo:
+        _introduce(demo)
+        right = await _rounds(demo)
+        right = await _without(demo) and right
+        if not once:
+            await _serve_on(demo)
+        return right
+
+
+def _introduce(demo: Demo) -> None:
+    bold = _bold
+    click.echo()
+    click.echo(bold("authproxy: one proxy, three ways to be a service user"))
+    click.echo()
+    click.echo("  client ──── no credential ────▶ authproxy ──── Bearer token ────▶ API")
+    click.echo()
+    for name, url, what in (
+        ("authproxy", demo.url, "finds the route, attaches its service user's token"),
+        ("ZITADEL", demo.sandbox.url, "a stand-in, in memory: it verifies what it is shown"),
+        ("backend", demo.sandbox.backend_url, "asks ZITADEL about every token it is shown"),
+    ):
+        click.echo(f"  {name:<10} {click.style(f'{url:<24}', fg='cyan')} {_dim(what)}")
+    click.echo()
+
+
+async def _rounds(demo: Demo) -> bool:
+    click.echo(_bold("1  The first round: nothing is cached yet"))
+    first = [await demo.ask(sample) for sample in SAMPLES]
+    for told in first:
+        _show(told)
+    mints = demo.sandbox.mints.requests
+    click.echo(
+        f"  ZITADEL was asked for {_bold(str(mints))} tokens; a personal access token needs none."
+    )
+    click.echo()
+    click.echo(_bold("2  The second round: the same requests again"))
+    second = [await demo.ask(sample) for sample in SAMPLES]
+    for told in second:
+        _show_again(told)
+    more = demo.sandbox.mints.requests - mints
+    click.echo(f"  ZITADEL was asked for {_bold(str(more))} more.")
+    click.echo()
+    return all(told.status == 200 for told in (*first, *second)) and more == 0
+
+
+def _show(told: Told) -> None:
+    sample = told.sample
+    click.echo()
+    click.echo(f"  {_bold('GET ' + sample.path)}   {_dim('sent without Authorization')}")
+    source = "read from its file" if told.token == "static" else f"token {told.token}"
+    click.echo(
+        f"    as        {click.style(sample.user, fg='magenta')} by {sample.method}, {source}"
+    )
+    click.echo(f"    attached  {click.style(told.attached, fg='yellow')}")
+    if told.target != f"GET {sample.path}":
+        click.echo(f"    upstream  {told.target}")
+    click.echo(f"    answer    {_status(told.status)} {_dim(f'in {told.duration:.1f} ms')}")
+    click.echo(f"              {_dim(told.body)}")
+
+
+def _show_again(told: Told) -> None:
+    click.echo(
+        f"  {told.sample.path:<26} {told.sample.user:<12} {_status(told.status)}  "
+        f"token {click.style(f'{told.token:<7}', fg='green')} {_dim(f'in {told.duration:.1f} ms')}"
+    )
+
+
+async def _without(demo: Demo) -> bool:
+    path = SAMPLES[0].path
+    click.echo(_bold("3  The same request straight to ZITADEL, without the proxy"))
+    status, body = await demo.ask_directly(path)
+    click.echo(f"  GET {path}   {_status(status)}")
+    click.echo(f"  {_dim(body)}")
+    click.echo()
+    return status == 401
+
+
+async def _serve_on(demo: Demo) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    click.echo(_bold("Your turn. The proxy goes on serving until Ctrl-C:"))
+    for sample in SAMPLES:
+        click.echo(f"  curl {demo.url}{sample.path}")
+    click.echo(f"  curl {demo.url}/echo")
+    click.echo()
+    async with asyncio.TaskGroup() as group:
+        reporting = group.create_task(_report(demo), name="report")
+        await stop.wait()
+        reporting.cancel()
+    click.echo("\nStopped; nothing is kept.")
+
+
+async def _report(demo: Demo) -> None:
+    """
+    Print a line for each further request.
+    """
+    while True:
+        line = await demo.requests.next()
+        went = f"{line['route']} as {line['service_user']}" if line["route"] else "no route"
+        token = f", token {line['token']}" if line["token"] else ""
+        click.echo(
+            f"  {line['status']} {line['method']} {line['path']} "
+            + _dim(f"→ {went}{token}, {line['duration_ms']} ms")
+        )
+
+
+def _status(status: HTTPStatus) -> str:
+    return click.style(f"{status.value} {status.phrase}", fg="green" if status < 400 else "red")
+
+
+def _bold(text: str) -> str:
+    return click.style(text, bold=True)
+
+
+def _dim(text: str) -> str:
+    return click.style(text, dim=True)

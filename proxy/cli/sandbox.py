@@ -1,0 +1,108 @@
+"""
+`authproxy sandbox`: an in-memory ZITADEL stand-in and a protected backend.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import tempfile
+from pathlib import Path
+
+import click
+
+from proxy.cli.terminal import label, run_async
+from proxy.sandbox.faults import FAULTS
+from proxy.sandbox.options import DEFAULT_TOKEN_LIFETIME, SandboxOptions
+from proxy.sandbox.server import Sandbox
+
+
+def _list_faults(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 - click's signature
+    if wanted and not ctx.resilient_parsing:
+        for name, text in FAULTS.items():
+            click.echo(f"{click.style(f'{name:<24}', bold=True)}{text}")
+        ctx.exit()
+
+
+@click.command("sandbox")
+@click.option("--port", default=0, help="Port of the issuer and its APIs; 0: any free one.")
+@click.option("--backend-port", default=0, help="Port of the backend; 0: any free one.")
+@click.option(
+    "--token-lifetime",
+    default=DEFAULT_TOKEN_LIFETIME,
+    show_default=True,
+    help="Seconds a minted token lives.",
+)
+@click.option(
+    "--era",
+    type=click.Choice(["400", "500"]),
+    default="400",
+    show_default=True,
+    help="How a bad assertion is answered: as ZITADEL 4.14 and later do, or as earlier ones did.",
+)
+@click.option(
+    "--fault",
+    "faults",
+    multiple=True,
+    type=click.Choice(list(FAULTS)),
+    metavar="NAME",
+    help="A fault that is on from the start; may be repeated. See --list-faults.",
+)
+@click.option(
+    "--list-faults",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_list_faults,
+    help="List the faults and exit.",
+)
+@click.option(
+    "--directory",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where credential files and a proxy.yaml are written. Default: a temporary folder.",
+)
+@click.option(
+    "--listen",
+    default="127.0.0.1:8080",
+    show_default=True,
+    help="The proxy's address in the written proxy.yaml.",
+)
+@click.option(
+    "--admin",
+    default="127.0.0.1:9090",
+    show_default=True,
+    help="The admin listener's address in the written proxy.yaml.",
+)
+def command(directory: Path | None, listen: str, admin: str, **options: object) -> None:
+    """
+    Run a ZITADEL stand-in and a protected backend, in memory, until Ctrl-C.
+
+    It truly verifies assertions, secrets and tokens, holds one service user per method, and writes
+    their credentials and a proxy.yaml that uses them.
+    """
+    chosen = SandboxOptions(**options)  # type: ignore[arg-type]
+    if directory is not None:
+        run_async(_serve(chosen, directory, listen, admin))
+        return
+    with tempfile.TemporaryDirectory(prefix="authproxy-sandbox-") as made:
+        run_async(_serve(chosen, Path(made), listen, admin))
+
+
+async def _serve(options: SandboxOptions, directory: Path, listen: str, admin: str) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        async with Sandbox(options) as sandbox:
+            config = sandbox.write(directory, listen=listen, admin=admin)
+            click.echo(f"{label('issuer')}{sandbox.url}")
+            click.echo(f"{label('backend')}{sandbox.backend_url}")
+            click.echo(f"{label('config')}{config}")
+            click.echo(f"{label('state')}curl {sandbox.url}/sandbox/state")
+            click.echo(f"{label('faults')}curl -X POST {sandbox.url}/sandbox/faults/token-500")
+            click.echo(f"{label('proxy')}authproxy run --config {config}")
+            click.echo("Ctrl-C ends it; nothing is kept.")
+            await stop.wait()
+    except OSError as error:
+        raise click.ClickException(f"cannot listen: {error.strerror or error}") from error

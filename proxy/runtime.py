@@ -1,0 +1,296 @@
+"""
+The composition root: checked settings in, a serving proxy out.
+
+Only here (and in the sandbox) are the real clock, chance and sockets named.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import itertools
+import random
+import secrets
+import stat
+import sys
+import time
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from proxy.admin.server import Admin
+from proxy.config.network import TcpAddress, UnixAddress
+from proxy.core.clock import Clock
+from proxy.errors import ConfigError, CredentialInvalid, Problem
+from proxy.gateway import Gateway
+from proxy.generation import compile_generation, compile_users, listener_tls
+from proxy.observe.access import AccessLog, ConsoleAccessLog
+from proxy.observe.log import make_logger
+from proxy.tasks import spawn
+from proxy.tokens.discovery import Discovery
+from proxy.tokens.keeper import Keeper
+from proxy.tokens.line import Line, session
+from proxy.tokens.mint import Mint
+from proxy.tokens.store import MemoryStore
+from proxy.wire.downstream import Downstream, Limits
+from proxy.wire.sweep import sweep_forever
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+    from pathlib import Path
+    from types import TracebackType
+    from typing import Self
+
+    from structlog.typing import FilteringBoundLogger
+
+    from proxy.config.load import Loaded
+    from proxy.config.model import Listener
+    from proxy.generation import Generation
+    from proxy.observe.sink import LineSink
+    from proxy.wire.sweep import Swept
+
+GRACE = 30.0
+"""Seconds requests in flight are given to end after a stop was asked for."""
+
+
+def real_clock() -> Clock:
+    """
+    Return the machine's clock; boot time counts through a suspend where the system can.
+    """
+    wall = time.time  # noqa: TID251 - the real clock is named here
+    boottime = getattr(time, "CLOCK_BOOTTIME", None)  # Linux has it
+    return Clock(wall, time.monotonic if boottime is None else partial(time.clock_gettime, boottime))
+
+
+def request_ids() -> Callable[[], str]:
+    """
+    Return a source of request ids: a random prefix per process, then a counter.
+    """
+    prefix = secrets.token_hex(6)
+    count = itertools.count(1)
+    return lambda: f"{prefix}-{next(count):08x}"
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """
+    What a runtime is given instead of reaching for it.
+
+    Attributes:
+        sink: Where log lines go.
+        environ: The environment secrets may come from.
+        console: A person reads the log.
+        clock: What time it is.
+        grace: Seconds for requests in flight once a stop was asked for.
+        limits: What one caller's connection may use up.
+    """
+
+    sink: LineSink
+    environ: Mapping[str, str]
+    console: bool = False
+    clock: Clock = field(default_factory=real_clock)
+    grace: float = GRACE
+    limits: Limits = field(default_factory=Limits)
+
+
+@contextlib.asynccontextmanager
+async def open_keeper(
+    loaded: Loaded,
+    environ: Mapping[str, str],
+    clock: Clock,
+    on_event: Callable[..., None] = lambda _event, **_facts: None,
+    *,
+    only: str | None = None,
+) -> AsyncIterator[Keeper]:
+    """
+    Yield a keeper for the service users of a configuration, with its own way to the issuers.
+
+    Args:
+        loaded: The configuration.
+        environ: The environment secrets may come from.
+        clock: What time it is.
+        on_event: Told of what happens to tokens.
+        only: The one service user wanted; None for all.
+
+    Raises:
+        ConfigError: A credential cannot be read or used.
+    """
+    try:
+        users = compile_users(loaded.settings, loaded.base, environ, only=only)
+    except CredentialInvalid as error:
+        raise ConfigError([Problem("service_users", error.reason, file=loaded.origin)]) from error
+    async with session() as http:
+        line = Line(http, clock.wall)
+        discovery = Discovery(line, clock.boot)
+        mint = Mint(line, discovery, clock, lambda: secrets.token_hex(16))
+        keeper = Keeper(
+            users,
+            mint,
+            MemoryStore(clock.boot),
+            clock=clock,
+            chance=random.random,  # noqa: TID251 - chance is made here
+            on_event=on_event,
+        )
+        try:
+            async with keeper:
+                yield keeper
+        finally:
+            await discovery.close()
+
+
+class Runtime:
+    """
+    A serving proxy. Use as `async with Runtime(loaded, surroundings) as runtime:`.
+
+    Attributes:
+        log: Events.
+        addresses: Where it listens, as written in proxy.yaml but with real ports.
+        admin: The admin listener's address; empty if off.
+    """
+
+    def __init__(self, loaded: Loaded, around: Surroundings) -> None:
+        self._loaded = loaded
+        self._around = around
+        self._stack = contextlib.AsyncExitStack()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._servers: list[asyncio.AbstractServer] = []
+        self._connections: set[Downstream] = set()
+        self._draining = False
+        self.log: FilteringBoundLogger = make_logger(
+            around.sink, around.clock.wall, console=around.console
+        )
+        self.addresses: list[str] = []
+        self.admin = ""
+
+    async def __aenter__(self) -> Self:
+        async with contextlib.AsyncExitStack() as stack:
+            await self._start(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._drain()
+        await self._stack.aclose()
+
+    async def _start(self, stack: contextlib.AsyncExitStack) -> None:
+        around, loaded = self._around, self._loaded
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(self._unexpected)
+        make_access = ConsoleAccessLog if around.console else AccessLog
+        access = make_access(around.sink, around.clock.wall, loop)
+        stack.callback(access.flush)
+        keeper = await stack.enter_async_context(
+            open_keeper(loaded, around.environ, around.clock, self._on_token_event)
+        )
+        generation = self._compile(keeper)
+        for pool in generation.pools:
+            stack.callback(pool.close)
+        self._gateway = gateway = Gateway(
+            generation, access, self.log, around.limits, around.clock.boot, request_ids()
+        )
+        stack.push_async_callback(gateway.close)
+        admin = Admin(lambda: gateway.generation, lambda: self._draining)
+        stack.push_async_callback(admin.stop)
+        for listener in loaded.settings.listen:
+            await self._listen(listener, stack)
+        if loaded.settings.admin is not None:
+            with _naming("admin", loaded.settings.admin, loaded.origin):
+                await admin.start(loaded.settings.admin)
+            self.admin = admin.address
+        sweeper = sweep_forever(self._swept, around.clock.boot)
+        sweeping = spawn(self._tasks, sweeper, name="sweep")
+        stack.callback(sweeping.cancel)
+        gc.collect()
+        gc.freeze()  # what start-up made stays; the collector need not look at it again
+        self.log.info("proxy.started", listen=self.addresses, admin=self.admin or None)
+
+    def _compile(self, keeper: Keeper) -> Generation:
+        via = f"Via: 1.1 authproxy-{secrets.token_hex(4)}\r\n".encode()
+        try:
+            return compile_generation(self._loaded.settings, self._loaded.base, keeper, via=via)
+        except OSError as error:  # ssl.SSLError too: a CA file that cannot be used
+            what = f"a certificate file cannot be used: {error.strerror or type(error).__name__}"
+            problem = Problem("routes", what, file=self._loaded.origin)
+            raise ConfigError([problem]) from error
+
+    async def _listen(self, listener: Listener, stack: contextlib.AsyncExitStack) -> None:
+        loop = asyncio.get_running_loop()
+        address = listener.address
+        factory = partial(Downstream, self._gateway, str(address), self._connections)
+        with _naming("listen", address, self._loaded.origin):
+            tls = listener_tls(listener, self._loaded.base)
+            if isinstance(address, UnixAddress):
+                _clear_socket(address.path)
+                server = await loop.create_unix_server(factory, str(address.path), ssl=tls)
+                address.path.chmod(0o660)
+                stack.callback(address.path.unlink, missing_ok=True)
+                self.addresses.append(str(address))
+            else:
+                server = await loop.create_server(
+                    factory, address.host, address.port, ssl=tls, backlog=1024
+                )
+                port = server.sockets[0].getsockname()[1]
+                self.addresses.append(str(TcpAddress(address.host, port)))
+        self._servers.append(server)
+        stack.callback(server.close)
+
+    async def _drain(self) -> None:
+        """
+        Accept nothing new, let what is in flight end within the grace, then close.
+        """
+        self._draining = True
+        for server in self._servers:
+            server.close()
+        for caller in tuple(self._connections):
+            caller.drain()
+        deadline = self._around.clock.boot() + self._around.grace
+        while self._connections and self._around.clock.boot() < deadline:  # noqa: ASYNC110 - once in a process's life
+            await asyncio.sleep(0.02)
+        for caller in tuple(self._connections):
+            if caller.transport is not None:
+                caller.transport.abort()
+        self.log.info("proxy.stopped")
+
+    def _swept(self) -> Iterable[Swept]:
+        return itertools.chain(self._connections, self._gateway.generation.pools)
+
+    def _on_token_event(self, event: str, **facts: object) -> None:
+        write = self.log.warning if event.endswith(("failed", "refused")) else self.log.info
+        write(event, **facts)
+
+    def _unexpected(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        self.log.error("internal.error", message=context.get("message"), exc_info=error)
+
+
+@contextlib.contextmanager
+def _naming(path: str, address: object, origin: str) -> Iterator[None]:
+    """
+    Turn a failure to listen into a problem that names the address.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        problem = Problem(
+            path,
+            f"cannot listen on {address}: {reason}",
+            instead="choose another address, or stop what uses this one",
+            file=origin,
+        )
+        raise ConfigError([problem]) from error
+
+
+def _clear_socket(path: Path) -> None:
+    """
+    Remove the socket a process that is gone left behind; anything but a socket stays.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        if stat.S_ISSOCK(path.stat().st_mode):
+            path.unlink()
