@@ -13,7 +13,7 @@ from proxy.config import secrets
 from proxy.config.draft import Finding, Place
 from proxy.config.secret_source import SecretFile, SecretSource
 from proxy.config.service_user import ClientCredentials, PersonalAccessToken, PrivateKeyJwt
-from proxy.core import keyfile
+from proxy.core import key, keyfile
 from proxy.errors import CredentialInvalid
 
 if TYPE_CHECKING:
@@ -101,14 +101,14 @@ def check(
 def _judge(thing: Outside, base: Path, environ: Mapping[str, str], now: float) -> None:
     match thing.kind, thing.source:
         case "key_json", SecretFile(path):
-            key = keyfile.parse_key_json(secrets.read_file(path, base))
-            if key.expires is not None and key.expires <= now:
-                day = datetime.fromtimestamp(key.expires, UTC).date()
+            found = keyfile.parse_key_json(secrets.read_file(path, base))
+            if found.expires is not None and found.expires <= now:
+                day = datetime.fromtimestamp(found.expires, UTC).date()
                 raise CredentialInvalid(
                     f"the key ended on {day}; download a new one in the console"
                 )
         case "pem", SecretFile(path):
-            keyfile.check_pem(secrets.read_file(path, base))
+            key.parse_pem(secrets.read_file(path, base))
         case "certificates", SecretFile(path):
             _certificates(secrets.read_public(path, base))
         case "private", SecretFile(path):

@@ -11,16 +11,13 @@ dropped. Any finding left refuses the whole; otherwise warnings are gathered.
 
 from __future__ import annotations
 
-import os
-import stat
-import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from proxy.config import document, environment, files, rules
+from proxy.config import environment, files, rules
 from proxy.config.draft import Draft, Finding, Mark, Place
 from proxy.config.lint import lint
 from proxy.config.model import Caller, Issuer, Listener, Settings
@@ -28,15 +25,13 @@ from proxy.config.route import Route
 from proxy.config.rules import Entries
 from proxy.config.secret_source import SecretFile
 from proxy.config.service_user import ServiceUser
+from proxy.config.source import Source, read
 from proxy.config.words import translate
 from proxy.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from typing import BinaryIO
-
-V = TypeVar("V")
-Source = Path | Literal["-"]
 
 VARIABLE: Final = "AUTHPROXY_CONFIG"
 SYSTEM_FILE: Final = Path("/etc/authproxy/proxy.yaml")
@@ -114,68 +109,10 @@ def load(
     Raises:
         ConfigError: It cannot be used; every problem is in it, in the order of the file.
     """
-    draft = environment.draft(environ, Path.cwd()) if source is None else _read(source, stdin)
+    draft = environment.draft(environ, Path.cwd()) if source is None else read(source, stdin)
     if not draft.data:
         raise ConfigError(draft.problems(draft.findings))
     return _judge(draft, source, environ, now)
-
-
-def _read(source: Source, stdin: BinaryIO | None) -> Draft:
-    base = Path.cwd()
-    if source == "-":
-        origin = "stdin"
-        content = (stdin or sys.stdin.buffer).read(document.MAX_BYTES + 1)
-    else:
-        origin, base = str(source), Path(os.path.abspath(source)).parent  # noqa: PTH100 - resolve() would follow links
-        try:
-            content = _content(source)
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            raise ConfigError(
-                [Problem("file", f"cannot be read: {reason}", file=origin)]
-            ) from error
-    read = document.parse(content)
-    findings = list(read.findings)
-    if not isinstance(read.data, dict):
-        if not findings:
-            findings = [Finding((), "holds no settings", 'start with "version: 1"')]
-        return Draft({}, origin, base, read.marks, findings=tuple(findings))
-    data: dict[str, object] = {}
-    for name, value in read.data.items():
-        kept = _without_nulls(value, (name,), findings)
-        if kept is not None:
-            data[name] = kept
-    if not data and not findings:
-        findings.append(Finding((), "is empty", 'start with "version: 1"'))
-    return Draft(data, origin, base, read.marks, findings=tuple(findings))
-
-
-def _content(path: Path) -> bytes:
-    if path.is_dir():
-        raise ValueError("it is a folder")
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # no wait for a FIFO
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise ValueError("it is not a regular file")
-        return file.read(document.MAX_BYTES + 1)
-
-
-def _without_nulls(value: object, place: Place, findings: list[Finding]) -> object:
-    """
-    Return *value* without its empty settings; each is a finding, since `callers:` with nothing
-    behind it must not quietly mean everyone.
-    """
-    if value is None:
-        if all(finding.place != place for finding in findings):
-            findings.append(Finding(place, "is empty", "give it a value, or remove the line"))
-        return None
-    if isinstance(value, dict):
-        kept = {key: _without_nulls(each, (*place, key), findings) for key, each in value.items()}
-        return {key: each for key, each in kept.items() if each is not None}
-    if isinstance(value, list):
-        items = [_without_nulls(each, (*place, at), findings) for at, each in enumerate(value)]
-        return ["" if each is None else each for each in items]
-    return value
 
 
 def _judge(draft: Draft, source: Source | None, environ: Mapping[str, str], now: float) -> Loaded:

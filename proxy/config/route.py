@@ -19,6 +19,7 @@ from pydantic import (
 from proxy.config.network import Url  # noqa: TC001 - pydantic reads annotations at run time
 from proxy.config.section import Items, Name, Section, Table, nothing, wrong
 from proxy.config.values import File, HttpUrl, Seconds, UrlPath  # noqa: TC001 - pydantic reads annotations at run time
+from proxy.core import route
 
 # RFC 9110 §5.1: field-name = token; §5.6.2 token.
 _FIELD_NAME: Final = r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,200}"
@@ -118,6 +119,17 @@ class Match(Section):
         default_factory=nothing,
         description="Headers that must have exactly this value. Default: none.",
     )
+
+    def compiled(self) -> route.Match:
+        """
+        Return the same as the route table holds it.
+        """
+        return route.Match(
+            host=(self.host or "").encode(),
+            path=self.path.rstrip("/").encode(),
+            methods=frozenset(method.encode() for method in self.methods or ()),
+            headers=tuple((name.encode(), value.encode()) for name, value in self.headers.items()),
+        )
 
 
 class RequestHeaders(Section):

@@ -19,8 +19,9 @@ from proxy.config.network import TcpAddress
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from proxy.config.route import Match, Route
+    from proxy.config.route import Route
     from proxy.config.service_user import ServiceUser
+    from proxy.core import route
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,39 +148,17 @@ def _route_names(data: Mapping[str, object]) -> Iterator[Finding]:
 def _ties(entries: Entries) -> Iterator[Finding]:
     """
     Yield each pair of routes that can take the same request with equal rank.
-
-    Rank: exact host, then wildcard, then any; the longer path; more header conditions; listed
-    methods. Two different prefixes of equal length never take the same path.
     """
-    equals: dict[tuple[object, ...], list[int]] = defaultdict(list)
-    for index, route in entries.routes.items():
-        match = route.match
-        host = match.host
-        equals[
-            host if host and not host.startswith("*.") else bool(host),
-            match.path,
-            len(match.headers),
-            match.methods is None,
-        ].append(index)
+    equals: dict[object, list[tuple[int, route.Match]]] = defaultdict(list)
+    for index, entry in entries.routes.items():
+        match = entry.match.compiled()
+        equals[match.rank()].append((index, match))
     for group in equals.values():
-        for first, second in combinations(group, 2):
-            one, two = entries.routes[first], entries.routes[second]
-            if _overlap(one.match, two.match):
+        for (first, one), (second, two) in combinations(group, 2):
+            if one.overlaps(two):
+                names = [entries.routes[index].name for index in (first, second)]
                 yield Finding(
                     ("routes", second, "match"),
-                    f'routes "{one.name}" and "{two.name}" can take the same request, and neither is more specific',
+                    f'routes "{names[0]}" and "{names[1]}" can take the same request, and neither is more specific',
                     "give one of them a host, path, header or method the other has not",
                 )
-
-
-def _overlap(one: Match, two: Match) -> bool:
-    """
-    Tell whether a request exists that both take, given equal rank and path.
-    """
-    hosts = [(match.host or "").removeprefix("*") for match in (one, two)]
-    same_host = hosts[0].endswith(hosts[1]) or hosts[1].endswith(hosts[0])
-    same_headers = all(two.headers.get(name, value) == value for name, value in one.headers.items())
-    same_methods = (
-        one.methods is None or two.methods is None or bool({*one.methods} & {*two.methods})
-    )
-    return same_host and same_headers and same_methods

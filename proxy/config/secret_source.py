@@ -58,7 +58,7 @@ def parse_source(value: object) -> SecretSource:
     if isinstance(value, str):
         return _bare(value)
     if isinstance(value, (int, float)):
-        raise wrong("is a number", f"write {_FORMS}")
+        raise wrong("is no text", f"write {_FORMS}")
     if not isinstance(value, dict) or len(value) != 1:
         raise wrong("is no secret's source", f"write one of {_FORMS}")
     form, name = next(iter(value.items()))

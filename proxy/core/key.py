@@ -31,25 +31,43 @@ ASSERTION_LIFE = 300
 MIN_KEY_BITS = 2048
 
 
-def load_rsa(pem: Secret, key_id: str) -> RSAKey:
+def parse_pem(pem: Secret) -> rsa.RSAPrivateKey:
     """
-    Load an unencrypted PEM text: PKCS#1 as ZITADEL writes it, or PKCS#8.
+    Read an unencrypted PEM text: PKCS#1 as ZITADEL writes it, or PKCS#8.
 
     Raises:
-        CredentialInvalid: Not an RSA private key of 2048 bits or more that can be read.
+        CredentialInvalid: It is encrypted, no RSA key, shorter than 2048 bits, or no key at all.
     """
-    text = pem.reveal().encode()
     try:
-        loaded = load_pem_private_key(text, None)
+        key = load_pem_private_key(pem.reveal().encode(), password=None)
     except TypeError:
-        complaint = "is encrypted with a passphrase; store it without one"
+        raise CredentialInvalid(
+            "the private key is encrypted; store it without a passphrase: openssl pkey -in OLD -out NEW"
+        ) from None
     except (ValueError, UnsupportedAlgorithm):
-        complaint = "is not a PEM private key; expected -----BEGIN RSA PRIVATE KEY-----"
-    else:
-        complaint = _unsuitable(loaded)
-    if complaint:
-        raise CredentialInvalid(f"the private key {complaint}")
-    return RSAKey.import_key(text, {"kid": key_id})
+        raise CredentialInvalid(
+            "the private key is not readable as PEM; store it from -----BEGIN to the end of END-----"
+        ) from None
+    if not isinstance(key, rsa.RSAPrivateKey):
+        raise CredentialInvalid(
+            "the private key is not RSA; ZITADEL's machine keys are RSA: make one"
+        )
+    if key.key_size < MIN_KEY_BITS:
+        raise CredentialInvalid(
+            f"the RSA key is shorter than {MIN_KEY_BITS} bits; make a longer one"
+        )
+    return key
+
+
+def load_rsa(pem: Secret, key_id: str) -> RSAKey:
+    """
+    Load a PEM text as a key to sign with; once per change of its file, it takes a while.
+
+    Raises:
+        CredentialInvalid: As `parse_pem`.
+    """
+    parse_pem(pem)
+    return RSAKey.import_key(pem.reveal().encode(), {"kid": key_id})
 
 
 def sign_assertion(key: PrivateKey, audience: str, wall: float, jti: str) -> Secret:
@@ -83,11 +101,3 @@ def sign_assertion(key: PrivateKey, audience: str, wall: float, jti: str) -> Sec
         header={"alg": "RS256", "kid": key.key_id},
     )
     return Secret(str(signed))
-
-
-def _unsuitable(loaded: object) -> str:
-    if not isinstance(loaded, rsa.RSAPrivateKey):
-        return "is not RSA; ZITADEL knows RSA keys only"
-    if loaded.key_size < MIN_KEY_BITS:
-        return f"has {loaded.key_size} bits; RS256 needs {MIN_KEY_BITS} or more"
-    return ""

@@ -15,15 +15,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
+from proxy.core.key import parse_pem
 from proxy.core.secret import Secret
 from proxy.errors import CredentialInvalid
-
-MIN_BITS: Final = 2048
-"""RFC 7518 §3.3: a key of 2048 bits or larger must be used with RS256."""
 
 _MAX_TEXT: Final = 200
 """An id longer than this is none (ZITADEL's have 18 digits; limit of ours)."""
@@ -68,34 +62,9 @@ def parse_key_json(text: Secret) -> KeyFile:
     if lacking:
         raise CredentialInvalid(f"the key file lacks a usable {' and '.join(lacking)}; {_WHERE}")
     pem = Secret(str(data["key"]).strip())
-    check_pem(pem)
+    parse_pem(pem)
     expires = _expiry(data.get("expirationDate"))
     return KeyFile(str(data["keyId"]), str(data["userId"]), pem, expires)
-
-
-def check_pem(pem: Secret) -> None:
-    """
-    Check that *pem* is a private RSA key we can sign with.
-
-    Raises:
-        CredentialInvalid: It is encrypted, no RSA key, shorter than 2048 bits, or no key at all.
-    """
-    try:
-        key = load_pem_private_key(pem.reveal().encode(), password=None)
-    except TypeError:
-        raise CredentialInvalid(
-            "the private key is encrypted; store it without a passphrase: openssl pkey -in OLD -out NEW"
-        ) from None
-    except (ValueError, UnsupportedAlgorithm):
-        raise CredentialInvalid(
-            "the private key is not readable as PEM; store it from -----BEGIN to the end of END-----"
-        ) from None
-    if not isinstance(key, RSAPrivateKey):
-        raise CredentialInvalid(
-            "the private key is not RSA; ZITADEL's machine keys are RSA: make one"
-        )
-    if key.key_size < MIN_BITS:
-        raise CredentialInvalid(f"the RSA key is shorter than {MIN_BITS} bits; make a longer one")
 
 
 def _object(text: Secret) -> dict[str, object]:

@@ -1,9 +1,9 @@
 """
 Compiled route table: which route a request falls into, and why the others lost.
 
-The most specific route wins, whatever the order in the file: exact host, then the longest
-`*.wildcard` host, then any host; then the longest path prefix on segment borders; then more header
-conditions; then listed methods before any method. `/orders` and `/orders/` are the same prefix: it
+The most specific route wins, whatever the order in the file: exact host before `*.wildcard` host
+before any host; then the longest path prefix on segment borders; then more header conditions; then
+listed methods before any method. `/orders` and `/orders/` are the same prefix: it
 matches `/orders`, `/orders/` and all below, never `/orders-archive`.
 
 A look-up walks the request's own path from its end, one dictionary look-up per segment, so ten
@@ -12,7 +12,7 @@ thousand routes cost what ten do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -38,22 +38,31 @@ class Match:
     methods: frozenset[bytes] = frozenset()
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
-    def rank(self) -> tuple[int, int]:
+    def rank(self) -> tuple[int, int, int, int]:
         """
-        Return how specific the conditions beside host and path are; more is tried first.
+        Return how specific this is; the greatest of those that match wins.
         """
-        return len(self.headers), int(bool(self.methods))
+        host = 0 if not self.host else 1 if self.host.startswith(b"*.") else 2
+        return host, len(self.path), len(self.headers), int(bool(self.methods))
+
+    def _wild_with(self, other: Match) -> bool:
+        """
+        Return whether every host of *other*'s wildcard is one of this one's.
+        """
+        return self.host.startswith(b"*.") and other.host.endswith(self.host[1:])
 
     def overlaps(self, other: Match) -> bool:
         """
         Return whether some request could match both with equal rank: a configuration error.
         """
-        if (self.host, self.path, self.rank()) != (other.host, other.path, other.rank()):
+        if self.path != other.path or self.rank() != other.rank():
             return False
         if self.methods and not self.methods & other.methods:
             return False
-        mine, theirs = dict(self.headers), dict(other.headers)
-        return all(theirs.get(name, value) == value for name, value in mine.items())
+        if self.host != other.host and not self._wild_with(other) and not other._wild_with(self):
+            return False
+        asked = dict(other.headers)
+        return all(asked.get(name, value) == value for name, value in self.headers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,14 +143,22 @@ class Table(Generic[T]):
             route = exact.find(method, path, fields)
             if route is not None:
                 return route
-        if self._wild:
-            at = host.find(b".")
-            while at >= 0:
-                wild = self._wild.get(host[at:])
-                if wild is not None and (route := wild.find(method, path, fields)) is not None:
-                    return route
-                at = host.find(b".", at + 1)
+        if self._wild and (route := self._find_wild(method, host, path, fields)) is not None:
+            return route
         return self._any.find(method, path, fields)
+
+    def _find_wild(
+        self, method: bytes, host: bytes, path: bytes, fields: Fields
+    ) -> Route[T] | None:
+        best = None
+        at = host.find(b".")
+        while at >= 0:
+            wild = self._wild.get(host[at:])
+            route = None if wild is None else wild.find(method, path, fields)
+            if route is not None and (best is None or route.match.rank() > best.match.rank()):
+                best = route
+            at = host.find(b".", at + 1)
+        return best
 
     def explain(self, method: bytes, host: bytes, path: bytes, fields: Fields) -> list[Lost]:
         """
@@ -177,10 +194,3 @@ def _reason(match: Match, method: bytes, host: bytes, path: bytes, fields: Field
     if path != match.path and not path.startswith(match.path + b"/"):
         return "path differs"
     return _accepts(match, method, fields) or "less specific"
-
-
-def field_lookup(fields: Mapping[bytes, bytes]) -> Fields:
-    """
-    Return a look-up over a plain mapping of lower-case names.
-    """
-    return fields.get

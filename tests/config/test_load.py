@@ -137,6 +137,31 @@ def test_settings_say_what_a_file_would_say():
     assert from_stdin(settings.effective()).settings == settings
 
 
+def test_what_settings_point_at_is_said_as_a_file_would(folder, environ):
+    """
+    Files, credentials and dates are written back the way they are written.
+    """
+    (folder / "proxy.yaml").write_text(
+        """
+        version: 1
+        issuers: {zitadel: {url: "https://acme.zitadel.cloud"}}
+        service_users:
+          a: {issuer: zitadel, method: personal_access_token, token: {file: secret}, expires: 2027-01-31}
+          b: {issuer: zitadel, method: personal_access_token, token: {credential: secret}}
+        routes: [{name: all, upstream: "https://api.example.com", service_user: a}]
+        """
+    )
+    environ["CREDENTIALS_DIRECTORY"] = str(folder)
+
+    users = load(folder / "proxy.yaml", environ, now=0.0).settings.effective()["service_users"]
+
+    method = {"issuer": "zitadel", "method": "personal_access_token"}
+    assert users == {
+        "a": method | {"token": {"file": "secret"}, "expires": "2027-01-31T00:00:00+00:00"},
+        "b": method | {"token": {"credential": "secret"}},
+    }
+
+
 def test_settings_cannot_be_changed():
     """
     What was checked stays as it was checked.

@@ -227,18 +227,18 @@ def test_both_shapes_of_pem_are_read(rsa_key, key, shape):
 
 
 UNUSABLE = {
-    "nonsense": (lambda: Secret("canary"), "is not a PEM private key"),
-    "empty": (lambda: Secret(""), "is not a PEM private key"),
+    "nonsense": (lambda: Secret("canary"), "is not readable as PEM"),
+    "empty": (lambda: Secret(""), "is not readable as PEM"),
     "cut short": (
         lambda: Secret("-----BEGIN RSA PRIVATE KEY-----\ncanary\n-----END RSA PRIVATE KEY-----\n"),
-        "is not a PEM private key",
+        "is not readable as PEM",
     ),
     "encrypted": (
         lambda: pem(rsa.generate_private_key(65537, 2048), "pkcs8", b"pass"),
-        "is encrypted with a passphrase",
+        "is encrypted; store it without",
     ),
     "elliptic": (lambda: pem(ec.generate_private_key(ec.SECP256R1()), "pkcs8"), "is not RSA"),
-    "short": (lambda: pem(rsa.generate_private_key(65537, 1024)), "has 1024 bits"),
+    "short": (lambda: pem(rsa.generate_private_key(65537, 1024)), "shorter than 2048 bits"),
     "public": (
         lambda: Secret(
             rsa.generate_private_key(65537, 2048)
@@ -248,7 +248,7 @@ UNUSABLE = {
             )
             .decode()
         ),
-        "is not a PEM private key",
+        "is not readable as PEM",
     ),
 }
 

@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives.serialization import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.keyfile import KeyFile, check_pem, parse_key_json
+from proxy.core.key import parse_pem
+from proxy.core.keyfile import KeyFile, parse_key_json
 from proxy.core.secret import Secret
 from proxy.errors import CredentialInvalid
 
@@ -164,7 +165,7 @@ def test_keys_that_cannot_sign_for_zitadel_are_refused(key):
     }
     for text, reason in keys.items():
         with pytest.raises(CredentialInvalid, match=reason):
-            check_pem(Secret(text))
+            parse_pem(Secret(text))
 
 
 @given(
