@@ -64,7 +64,7 @@ class Told:
         status: What the client got.
         body: The start of the response's body.
         attached: The credential the sandbox received, all but its start hidden.
-        token: Where the token came from: `minted`, `cached`, `static`.
+        token: Where the token came from: `minted` while it waited, `cached`, `static`.
         duration: Milliseconds in the proxy.
         target: Method and target as the sandbox received them.
     """
@@ -80,15 +80,12 @@ class Told:
 
 class Recorder:
     """
-    Takes the proxy's log lines and hands out those of requests.
-
-    Attributes:
-        events: Lines about anything else.
+    Takes the proxy's log lines and hands them out again: those of requests, those of mints.
     """
 
     def __init__(self) -> None:
         self._requests: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-        self.events: list[dict[str, Any]] = []
+        self._mints: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
 
     def put(self, piece: bytes) -> None:
         """
@@ -98,14 +95,20 @@ class Recorder:
             record = json.loads(line)
             if record["event"] == "request.done":
                 self._requests.put_nowait(record)
-            else:
-                self.events.append(record)
+            elif record["event"].startswith("token."):
+                self._mints.put_nowait(record)
 
-    async def next(self) -> dict[str, Any]:
+    async def request(self) -> dict[str, Any]:
         """
         Return the next request's line.
         """
         return await self._requests.get()
+
+    async def mint(self) -> dict[str, Any]:
+        """
+        Return the next mint's line.
+        """
+        return await self._mints.get()
 
 
 class Demo:
@@ -116,13 +119,13 @@ class Demo:
         sandbox: The stand-in behind the proxy.
         runtime: The proxy.
         url: The proxy's URL.
-        requests: The proxy's request lines.
+        log: The proxy's log lines.
     """
 
-    def __init__(self, sandbox: Sandbox, runtime: Runtime, requests: Recorder) -> None:
+    def __init__(self, sandbox: Sandbox, runtime: Runtime, log: Recorder) -> None:
         self.sandbox = sandbox
         self.runtime = runtime
-        self.requests = requests
+        self.log = log
         self.url = f"http://{runtime.addresses[0]}"
         self._client = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
 
@@ -139,7 +142,7 @@ class Demo:
         async with self._client.get(self.url + sample.path) as response:
             body = await response.text()
             status = HTTPStatus(response.status)
-        line = await self.requests.next()
+        line = await self.log.request()
         hit = self.sandbox.hits[-1]
         return Told(
             sample=sample,

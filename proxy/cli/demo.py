@@ -6,15 +6,19 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from proxy.cli.terminal import run_async
-from proxy.demo import SAMPLES, Demo, Told, open_demo
+from proxy.demo import SAMPLES, Demo, Sample, Told, open_demo
 
 if TYPE_CHECKING:
     from http import HTTPStatus
+
+
+MINTED = 2
+"""How many of the three service users have their tokens minted."""
 
 
 @click.command("demo")
@@ -41,9 +45,8 @@ async def _tell(*, once: bool) -> bool:
 
 
 def _introduce(demo: Demo) -> None:
-    bold = _bold
     click.echo()
-    click.echo(bold("authproxy: one proxy, three ways to be a service user"))
+    click.echo(_bold("authproxy: one proxy, three ways to be a service user"))
     click.echo()
     click.echo("  client ──── no credential ────▶ authproxy ──── Bearer token ────▶ API")
     click.echo()
@@ -57,33 +60,49 @@ def _introduce(demo: Demo) -> None:
 
 
 async def _rounds(demo: Demo) -> bool:
-    click.echo(_bold("1  The first round: nothing is cached yet"))
+    click.echo(_bold("1  Before anybody asks: tokens"))
+    minted = {}
+    for _ in range(MINTED):
+        line = await demo.log.mint()
+        minted[line["service_user"]] = line
+    for sample in SAMPLES:
+        _show_token(sample, minted.get(sample.user))
+    click.echo()
+    click.echo(_bold("2  Requests from a client that knows nothing of tokens"))
     first = [await demo.ask(sample) for sample in SAMPLES]
     for told in first:
         _show(told)
-    mints = demo.sandbox.mints.requests
-    click.echo(
-        f"  ZITADEL was asked for {_bold(str(mints))} tokens; a personal access token needs none."
-    )
     click.echo()
-    click.echo(_bold("2  The second round: the same requests again"))
+    click.echo(_bold("3  The same again: every token comes from the cache"))
     second = [await demo.ask(sample) for sample in SAMPLES]
     for told in second:
         _show_again(told)
-    more = demo.sandbox.mints.requests - mints
-    click.echo(f"  ZITADEL was asked for {_bold(str(more))} more.")
+    mints = demo.sandbox.mints.requests
+    click.echo(
+        f"  {len(first) + len(second)} requests; ZITADEL was asked for {mints} tokens in all."
+    )
     click.echo()
-    return all(told.status == 200 for told in (*first, *second)) and more == 0
+    return all(told.status == 200 for told in (*first, *second)) and mints == MINTED
+
+
+def _show_token(sample: Sample, line: dict[str, Any] | None) -> None:
+    who = click.style(f"{sample.user:<12}", fg="magenta")
+    if line is None:
+        click.echo(f"  {who} {sample.method:<22} read from its file, never minted")
+    elif line["event"] == "token.minted":
+        click.echo(
+            f"  {who} {sample.method:<22} minted in {line['seconds'] * 1e3:.0f} ms, "
+            f"good for {line['lifetime'] / 3600:.1f} h, renewed before it ends"
+        )
+    else:
+        click.secho(f"  {sample.user} {line.get('reason', line['event'])}", fg="red")
 
 
 def _show(told: Told) -> None:
     sample = told.sample
     click.echo()
     click.echo(f"  {_bold('GET ' + sample.path)}   {_dim('sent without Authorization')}")
-    source = "read from its file" if told.token == "static" else f"token {told.token}"
-    click.echo(
-        f"    as        {click.style(sample.user, fg='magenta')} by {sample.method}, {source}"
-    )
+    click.echo(f"    as        {click.style(sample.user, fg='magenta')}, {sample.method}")
     click.echo(f"    attached  {click.style(told.attached, fg='yellow')}")
     if told.target != f"GET {sample.path}":
         click.echo(f"    upstream  {told.target}")
@@ -100,7 +119,7 @@ def _show_again(told: Told) -> None:
 
 async def _without(demo: Demo) -> bool:
     path = SAMPLES[0].path
-    click.echo(_bold("3  The same request straight to ZITADEL, without the proxy"))
+    click.echo(_bold("4  The same request straight to ZITADEL, without the proxy"))
     status, body = await demo.ask_directly(path)
     click.echo(f"  GET {path}   {_status(status)}")
     click.echo(f"  {_dim(body)}")
@@ -130,7 +149,7 @@ async def _report(demo: Demo) -> None:
     Print a line for each further request.
     """
     while True:
-        line = await demo.requests.next()
+        line = await demo.log.request()
         went = f"{line['route']} as {line['service_user']}" if line["route"] else "no route"
         token = f", token {line['token']}" if line["token"] else ""
         click.echo(
