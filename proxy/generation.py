@@ -25,7 +25,7 @@ from proxy.core.headers import (
     looked_at,
 )
 from proxy.core.keyfile import parse_key_json
-from proxy.core.route import Match, Route, Table
+from proxy.core.route import Route, Table
 from proxy.wire.exchange import Timeouts
 from proxy.wire.message import REQUEST_ROLES, RESPONSE_ROLES, Roles
 from proxy.wire.pool import Origin, Pool
@@ -103,13 +103,7 @@ def plan_routes(settings: model.Settings) -> tuple[Route[Plan], ...]:
 
 
 def _route(entry: route.Route, settings: model.Settings) -> Route[Plan]:
-    asked, headers = entry.match, entry.request_headers
-    match = Match(
-        host=(asked.host or "").encode(),
-        path=asked.path.rstrip("/").encode(),
-        methods=frozenset(method.encode() for method in asked.methods or ()),
-        headers=tuple((name.encode(), value.encode()) for name, value in asked.headers.items()),
-    )
+    headers = entry.request_headers
     changed = {name.encode() for name in (*headers.set, *headers.remove)}
     issuer = settings.issuers[settings.service_users[entry.service_user].issuer]
     plan = Plan(
@@ -125,7 +119,7 @@ def _route(entry: route.Route, settings: model.Settings) -> Route[Plan]:
         strip=frozenset(changed | CALLER_CREDENTIALS | {AUTHORIZATION}),
         set_lines="".join(f"{name}: {value}\r\n" for name, value in headers.set.items()).encode(),
     )
-    return Route(entry.name, match, plan)
+    return Route(entry.name, entry.match.compiled(), plan)
 
 
 def compile_users(
@@ -236,21 +230,21 @@ def compile_generation(
                 for listener in settings.listen
             }
         ),
-        roles=Roles(REQUEST_ROLES, looked_at(_wanted(planned))),
+        roles=request_roles(planned),
         pools=tuple(pools.values()),
         via=via,
     )
 
 
-def _wanted(routes: Iterable[Route[Plan]]) -> frozenset[bytes]:
+def request_roles(routes: Iterable[Route[Plan]]) -> Roles:
     """
-    Return the request headers some route sets, removes or has a condition on.
+    Return which role each request header plays: the wire's own, and those the routes look at.
     """
     names: set[bytes] = set()
     for entry in routes:
         names |= entry.action.strip
         names.update(name for name, _ in entry.match.headers)
-    return frozenset(names)
+    return Roles(REQUEST_ROLES, looked_at(frozenset(names)))
 
 
 def _dial(entry: route.Route, settings: model.Settings) -> tuple[Url, Path | None]:
