@@ -67,7 +67,7 @@ class Generation:
         table: The routes.
         keeper: The tokens of its service users.
         callers: Who may prove to be who.
-        listeners: Listener address → who may use it; None if it lists nobody.
+        listeners: Who may use each listener, in the file's order; None if it lists nobody.
         roles: Which request headers the wire sets aside.
         pools: Every pool, to be swept and retired.
         via: The `Via` line that goes up.
@@ -76,16 +76,10 @@ class Generation:
     table: Table[Lane]
     keeper: Keeper
     callers: Callers
-    listeners: Mapping[object, frozenset[str] | None]
+    listeners: tuple[frozenset[str] | None, ...]
     roles: Roles
     pools: tuple[Pool, ...]
     via: bytes = field(default=b"Via: 1.1 authproxy\r\n")
-
-    def listener_callers(self, listener: object) -> frozenset[str] | None:
-        """
-        Return who may use the listener; None if it lists nobody.
-        """
-        return self.listeners.get(listener)
 
     def retire(self) -> None:
         """
@@ -201,14 +195,8 @@ def compile_generation(
         dial, ca_file = _dial(entry, settings)
         key = (dial.origin, entry.upstream.origin, ca_file)
         if key not in pools:
-            tls = _tls(None if ca_file is None else base / ca_file)
-            origin = Origin(
-                dial.host,
-                dial.port,
-                tls if dial.scheme == "https" else None,
-                entry.upstream.host,
-            )
-            pools[key] = Pool(origin, answers)
+            tls = _tls(ca_file and base / ca_file) if dial.scheme == "https" else None
+            pools[key] = Pool(Origin(dial.host, dial.port, tls, entry.upstream.host), answers)
         limits = entry.timeouts
         timeouts = Timeouts(limits.connect, limits.response, limits.idle)
         return Lane(plan, pools[key], keeper.slot(entry.service_user), timeouts)
@@ -222,13 +210,9 @@ def compile_generation(
         table=Table(routes),
         keeper=keeper,
         callers=_callers(settings),
-        listeners=MappingProxyType(
-            {
-                str(listener.address): None
-                if listener.callers is None
-                else frozenset(listener.callers)
-                for listener in settings.listen
-            }
+        listeners=tuple(
+            None if listener.callers is None else frozenset(listener.callers)
+            for listener in settings.listen
         ),
         roles=request_roles(planned),
         pools=tuple(pools.values()),

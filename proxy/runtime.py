@@ -60,7 +60,9 @@ def real_clock() -> Clock:
     """
     wall = time.time  # noqa: TID251 - the real clock is named here
     boottime = getattr(time, "CLOCK_BOOTTIME", None)  # Linux has it
-    return Clock(wall, time.monotonic if boottime is None else partial(time.clock_gettime, boottime))
+    return Clock(
+        wall, time.monotonic if boottime is None else partial(time.clock_gettime, boottime)
+    )
 
 
 def request_ids() -> Callable[[], str]:
@@ -157,6 +159,7 @@ class Runtime:
         self._servers: list[asyncio.AbstractServer] = []
         self._connections: set[Downstream] = set()
         self._draining = False
+        self._flush: Callable[[], None] = lambda: None
         self.log: FilteringBoundLogger = make_logger(
             around.sink, around.clock.wall, console=around.console
         )
@@ -184,7 +187,7 @@ class Runtime:
         loop.set_exception_handler(self._unexpected)
         make_access = ConsoleAccessLog if around.console else AccessLog
         access = make_access(around.sink, around.clock.wall, loop)
-        stack.callback(access.flush)
+        self._flush = access.flush
         keeper = await stack.enter_async_context(
             open_keeper(loaded, around.environ, around.clock, self._on_token_event)
         )
@@ -197,8 +200,8 @@ class Runtime:
         stack.push_async_callback(gateway.close)
         admin = Admin(lambda: gateway.generation, lambda: self._draining)
         stack.push_async_callback(admin.stop)
-        for listener in loaded.settings.listen:
-            await self._listen(listener, stack)
+        for index, listener in enumerate(loaded.settings.listen):
+            await self._listen(index, listener, stack)
         if loaded.settings.admin is not None:
             with _naming("admin", loaded.settings.admin, loaded.origin):
                 await admin.start(loaded.settings.admin)
@@ -219,10 +222,12 @@ class Runtime:
             problem = Problem("routes", what, file=self._loaded.origin)
             raise ConfigError([problem]) from error
 
-    async def _listen(self, listener: Listener, stack: contextlib.AsyncExitStack) -> None:
+    async def _listen(
+        self, index: int, listener: Listener, stack: contextlib.AsyncExitStack
+    ) -> None:
         loop = asyncio.get_running_loop()
         address = listener.address
-        factory = partial(Downstream, self._gateway, str(address), self._connections)
+        factory = partial(Downstream, self._gateway, index, self._connections)
         with _naming("listen", address, self._loaded.origin):
             tls = listener_tls(listener, self._loaded.base)
             if isinstance(address, UnixAddress):
@@ -255,6 +260,7 @@ class Runtime:
         for caller in tuple(self._connections):
             if caller.transport is not None:
                 caller.transport.abort()
+        self._flush()
         self.log.info("proxy.stopped")
 
     def _swept(self) -> Iterable[Swept]:

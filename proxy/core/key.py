@@ -66,8 +66,7 @@ def load_rsa(pem: Secret, key_id: str) -> RSAKey:
     Raises:
         CredentialInvalid: As `parse_pem`.
     """
-    parse_pem(pem)
-    return RSAKey.import_key(pem.reveal().encode(), {"kid": key_id})
+    return RSAKey.import_key(parse_pem(pem), {"kid": key_id})
 
 
 def sign_assertion(key: PrivateKey, audience: str, wall: float, jti: str) -> Secret:

@@ -164,12 +164,15 @@ class Keeper:
         upcoming = math.inf
         for name, slot in self._slots.items():
             self._clear(slot, now)
-            if name in self._flights or not slot.wanted():
+            if name in self._flights:
                 continue
-            if slot.due <= now:
-                self._flights.start(name, partial(self._fly, slot))
-            else:
+            if slot.due > now:
                 upcoming = min(upcoming, slot.due)
+            elif slot.wanted():
+                self._flights.start(name, partial(self._fly, slot))
+            elif slot.token is not None:
+                # Nobody wanted it so far; the data path, which may yet, wakes nobody
+                upcoming = min(upcoming, now + (slot.token.serve_until - now) / 4)
         return upcoming
 
     def ready(self) -> bool:

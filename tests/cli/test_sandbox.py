@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from proxy.config.load import load
+from proxy.sandbox.faults import FAULTS
+
+
+def test_the_faults_are_listed(call):
+    """
+    --list-faults prints each fault with what it does.
+    """
+    result = call("sandbox", "--list-faults")
+
+    assert result.exit_code == 0
+    assert len(result.stdout.splitlines()) == len(FAULTS)
+    for name, text in FAULTS.items():
+        assert f"{name} " in result.stdout
+        assert text in result.stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_sandbox_writes_usable_files_and_ends_when_told(start, tmp_path, number):
+    """
+    What it writes is a configuration without a warning; it serves until a signal; then code 0.
+    """
+    made = tmp_path / "made"
+    sandbox = await start("sandbox", "--directory", str(made), "--fault", "token-500")
+    issuer = await sandbox.line("issuer")
+    config = await sandbox.line("config")
+    await sandbox.line("Ctrl-C")
+
+    loaded = load(made / "proxy.yaml", {}, now=0.0)
+    assert config == str(made / "proxy.yaml")
+    assert loaded.warnings == ()
+    assert loaded.settings.issuers["zitadel"].url.text == issuer
+    assert {path.stat().st_mode & 0o777 for path in made.iterdir()} == {0o600}
+    async with aiohttp.ClientSession() as session, session.get(f"{issuer}/sandbox/state") as state:
+        assert (await state.json())["faults"] == ["token-500"]
+
+    ended = await sandbox.end(number)
+    assert (ended.code, ended.err) == (0, "")
+
+
+async def test_without_a_directory_nothing_is_left(start):
+    """
+    The temporary folder of a sandbox is gone when it has ended.
+    """
+    sandbox = await start("sandbox")
+    config = Path(await sandbox.line("config"))
+    assert config.exists()  # noqa: ASYNC240 - a look at one local file
+    await sandbox.line("Ctrl-C")
+
+    assert (await sandbox.end(signal.SIGTERM)).code == 0
+    assert not config.parent.exists()
+
+
+async def test_a_port_in_use_is_said(start, sandbox):
+    """
+    A port that is taken ends with code 1 and no traceback.
+    """
+    port = sandbox.url.rpartition(":")[2]
+
+    ended = await (await start("sandbox", "--port", port)).end()
+
+    assert ended.code == 1
+    assert "cannot listen" in ended.err
+    assert "Traceback" not in ended.err
