@@ -16,19 +16,20 @@ trouble is ever a 401, which clients read as "log in".
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from proxy.core.admit import admit, bearer
-from proxy.core.decide import decide, upstream_target
+from proxy.core.decide import confine, decide, upstream_head
 from proxy.core.headers import (
     AUTHORIZATION,
     PROXY_STATUS,
     REQUEST_ID,
-    is_forwarding,
+    VIA,
     valid_request_id,
 )
 from proxy.core.problem import problem
-from proxy.errors import BadRequest, Internal, ProxyError, RequestRefused
+from proxy.errors import BadRequest, Internal, ProxyError, RequestRefused, UpstreamConnect
 from proxy.tasks import spawn
 from proxy.wire.exchange import CALLER_LEFT, IDEMPOTENT, Exchange
 
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
     from structlog.typing import FilteringBoundLogger
 
-    from proxy.core.target import Target
+    from proxy.core.decide import Authorization, Decision
     from proxy.core.token import Token
     from proxy.generation import Generation, Lane
     from proxy.observe.access import AccessLog
@@ -91,7 +92,7 @@ class Gateway:
         self.access.write(
             record(
                 request_id,
-                client=client(caller),
+                client=caller.peer,
                 status=error.status,
                 error=f"{error.code}: {error.reason}",
             )
@@ -115,16 +116,14 @@ class Request(Exchange):
 
     __slots__ = (
         "_forwarded",
-        "_target",
         "caller_name",
+        "decision",
+        "foreign",
         "gateway",
         "generation",
         "lane",
-        "method",
-        "prefix",
         "replayed",
         "request_id",
-        "route_name",
         "token",
         "token_from",
         "token_wait",
@@ -135,15 +134,14 @@ class Request(Exchange):
         self.gateway = gateway
         self.generation = gateway.generation
         self.lane: Lane | None = None
-        self.route_name = ""
-        self.prefix = b""
+        self.decision: Decision[Lane] | None = None
         self.caller_name: str | None = None
         self.request_id = ""
         self.token: Token | None = None
         self.token_from = ""
         self.token_wait = 0.0
+        self.foreign = False  # the caller's own Authorization goes up
         self.replayed = False
-        self._target: Target | None = None
         self._forwarded = 0.0
 
     # 1. Decide
@@ -177,19 +175,35 @@ class Request(Exchange):
         head, generation = self.head, self.generation
         self._read_request_id()
         decision = decide(generation.table, head.method, head.target, head.host, head.field)
+        self.decision = decision
         route = decision.route
-        lane = route.action
-        self.lane = lane
-        self.route_name = route.name
-        self.prefix = route.match.path
-        self._target = decision.target
-        listener = generation.listener_callers(self.caller.listener)
-        if listener is not None or lane.plan.callers is not None:
+        self.lane = lane = route.action
+        plan = lane.plan
+        listener = generation.listeners[self.caller.listener]
+        if listener is not None or plan.callers is not None:
             self.caller_name = self._identify()
-            admit(self.caller_name, listener, lane.plan.callers)
-        if lane.plan.authorization == "reject" and head.field(AUTHORIZATION) is not None:
-            raise BadRequest("the request brings an Authorization that its route rejects")
+            admit(self.caller_name, listener, plan.callers)
+        if head.aside:
+            self._inspect(plan.authorization)
+        confine(plan, route.match.path, decision.target)
         return lane
+
+    def _inspect(self, authorization: Authorization) -> None:
+        """
+        Refuse what the route does not take, and a request that comes round a second time.
+        """
+        brought = 0
+        for name, value, index in self.head.aside:
+            if name == AUTHORIZATION:
+                brought += 1
+                self.foreign = authorization == "keep" and bool(self.head.lines[index])
+            elif name == VIA and self.generation.via[5:-2] in value.split(b", "):
+                # RFC 9110 §7.6.3: the pseudonym is this process's own
+                raise UpstreamConnect("the upstream leads back to this proxy")
+        if brought and authorization == "reject":
+            raise BadRequest("the request brings an Authorization that its route rejects")
+        if brought > 1 and authorization == "keep":
+            raise BadRequest("the request brings more than one Authorization")
 
     def _identify(self) -> str | None:
         head = self.head
@@ -229,38 +243,20 @@ class Request(Exchange):
         """
         Send the request upstream as the route says, with this token.
         """
-        self.token = token
+        self.token = None if self.foreign else token
         self._forwarded = self.gateway.now() if self.token_wait else self.started
         self.forward(lane.pool, self._head(lane, token), lane.timeouts)
 
     def _head(self, lane: Lane, token: Token) -> bytes:
-        """
-        Return the head the upstream gets: strip first, inject afterwards.
-        """
-        head, plan = self.head, lane.plan
-        lines = head.lines
-        credential = token.header
-        request_id = b"X-Request-Id: %b\r\n" % self.request_id.encode()
-        for name, value, index in head.aside:
-            if name == AUTHORIZATION and plan.authorization == "keep":
-                if lines[index]:
-                    credential = b""
-                    self.token = None
-            elif name == REQUEST_ID and value == self.request_id.encode():
-                request_id = b""
-            elif name in plan.strip or name == REQUEST_ID or is_forwarding(name):
-                lines[index] = b""
-        assert self._target is not None
-        return b"%b %b HTTP/1.1\r\n%b%b%b%b%b%b%b\r\n" % (
-            head.method,
-            upstream_target(plan, self.prefix, self._target),
-            plan.host_line,
-            b"".join(lines),
-            credential,
-            plan.set_lines,
-            request_id,
-            self.generation.via,
-            b"Transfer-Encoding: chunked\r\n" if head.chunked else b"",
+        decision = self.decision
+        assert decision is not None
+        return upstream_head(
+            decision,
+            lane.plan,
+            self.head,
+            token.header,
+            request_id=self.request_id,
+            via=self.generation.via,
         )
 
     # 4. Answer, or once more with a new token
@@ -269,9 +265,13 @@ class Request(Exchange):
         """
         Pass the response on, or hold a 401 that a new token may cure.
         """
-        if response.status == 401 and self._curable():
-            _ = spawn(self.gateway.tasks, self._renew(), name="renew")
-            return None
+        if response.status == 401 and self.lane is not None and self.token is not None:
+            if self._curable(self.lane, self.token):
+                _ = spawn(self.gateway.tasks, self._renew(self.lane, self.token), name="renew")
+                return None
+            if self.lane.plan.replay != "never" and not self.replayed:
+                # Nothing cures this request, but the next one need not fare the same
+                _ = spawn(self.gateway.tasks, self._report(self.lane, self.token), name="report")
         return self._lines(response)
 
     def _lines(self, response: ResponseHead) -> bytes:
@@ -283,22 +283,25 @@ class Request(Exchange):
                 named = True
         return b"" if named else b"X-Request-Id: %b\r\n" % self.request_id.encode()
 
-    def _curable(self) -> bool:
-        lane, token = self.lane, self.token
-        if lane is None or token is None or self.replayed or token.kind == "static":
+    def _curable(self, lane: Lane, token: Token) -> bool:
+        if self.replayed or token.kind == "static":
             return False
         policy = lane.plan.replay
         if policy == "never" or not self.replayable:
             return False
         return policy == "always" or lane.plan.own_api or self.head.method in IDEMPOTENT
 
-    async def _renew(self) -> None:
+    async def _report(self, lane: Lane, refused: Token) -> None:
+        """
+        Tell the keeper of a refused token; it knows what that means for the next request.
+        """
+        with suppress(ProxyError):  # the keeper has said why
+            await self.generation.keeper.renew(lane.plan.service_user, refused)
+
+    async def _renew(self, lane: Lane, refused: Token) -> None:
         """
         Have the refused token replaced, and send the request once more if that gave another one.
         """
-        lane, refused = self.lane, self.token
-        assert lane is not None
-        assert refused is not None
         try:
             token = await self.generation.keeper.renew(lane.plan.service_user, refused)
         except ProxyError:
@@ -355,11 +358,11 @@ class Request(Exchange):
             {
                 "request_id": self.request_id,
                 "trace_id": None,
-                "client": client(self.caller),
+                "client": self.caller.peer,
                 "caller": self.caller_name,
                 "method": self.head.method.decode("ascii"),
                 "path": self._path(),
-                "route": self.route_name or None,
+                "route": None if self.decision is None else self.decision.route.name,
                 "service_user": None if lane is None else lane.plan.service_user,
                 "upstream": None if lane is None else lane.plan.upstream,
                 "status": self.status,
@@ -376,22 +379,14 @@ class Request(Exchange):
         )
 
     def _path(self) -> str:
-        if self._target is not None:
-            return self._target.path.decode("latin-1")
+        if self.decision is not None:
+            return self.decision.target.path.decode("ascii")
         return self.head.target.partition(b"?")[0].decode("latin-1")
 
     def _why(self, error: ProxyError | None) -> str | None:
         if error is not None:
             return f"{error.code}: {error.reason}"
         return "caller_left" if self.status == CALLER_LEFT else None
-
-
-def client(caller: Downstream) -> str:
-    """
-    Return who is at the other end: address and port, or `unix`.
-    """
-    peer = caller.peer
-    return f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) and len(peer) > 1 else "unix"
 
 
 def record(request_id: str, *, client: str, status: int, error: str) -> dict[str, Any]:

@@ -7,9 +7,10 @@ The gateway, `explain` and whatever else must agree on an answer all ask here.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, NamedTuple, Protocol, TypeVar
 
-from proxy.core.target import Target, join, parse_target, readings
+from proxy.core.headers import AUTHORIZATION, REQUEST_ID, is_forwarding
+from proxy.core.target import Target, below, join, parse_target, readings
 from proxy.errors import BadRequest, MethodNotSupported, NoRoute
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ Replay = Literal["auto", "always", "never"]
 
 # Nothing a token could be attached to (CONNECT), or that would echo one back (TRACE).
 UNSUPPORTED = frozenset((b"CONNECT", b"TRACE"))
+
+STEM = b"/="
+"""Stands for the upstream's part of a path while it is seen whether the caller's climbs out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,5 +104,72 @@ def upstream_target(plan: Plan, prefix: bytes, target: Target) -> bytes:
     Return the request target to send upstream.
     """
     if plan.rewrite is None and not plan.base:
-        return target.path + target.query
+        return target.path + target.query if target.query else target.path
     return join(plan.base, plan.rewrite, prefix, target)
+
+
+def confine(plan: Plan, prefix: bytes, target: Target) -> None:
+    """
+    See that the upstream's target stays in the part of the upstream its route leads to.
+
+    Without a base path and a rewritten prefix it does: all readings fall into the same route.
+
+    Raises:
+        BadRequest: On some server it would not.
+    """
+    if plan.rewrite is None and not plan.base:
+        return
+    rest = target.path if plan.rewrite is None else target.path[len(prefix) :]
+    for reading in readings(STEM + rest):
+        if not below(reading, STEM):
+            raise BadRequest("the path climbs out of its route's part of the upstream")
+
+
+class Head(Protocol):
+    """
+    A caller's head, as far as it matters here (see `wire.message.RequestHead`).
+    """
+
+    method: bytes
+    lines: list[bytes]
+    aside: list[tuple[bytes, bytes, int]]
+    chunked: bool
+
+
+def upstream_head(
+    decision: Decision[T], plan: Plan, head: Head, credential: bytes, *, request_id: str, via: bytes
+) -> bytes:
+    """
+    Return the head the upstream gets: strip first, inject afterwards.
+
+    Args:
+        decision: Which route, and what was asked of it.
+        plan: What the route does.
+        head: The caller's head; lines that do not travel are blanked in it.
+        credential: The Authorization line to attach; empty to attach none.
+        request_id: The request's id; a caller's line stands if it is the same.
+        via: The Via line to add.
+    """
+    lines = head.lines
+    identity = request_id.encode()
+    id_line = b"X-Request-Id: %b\r\n" % identity
+    for name, value, index in head.aside:
+        if not lines[index]:
+            continue  # `Connection` has taken it away
+        if name == REQUEST_ID and value == identity:
+            id_line = b""
+        elif name == AUTHORIZATION and plan.authorization == "keep" and lines[index]:
+            credential = b""
+        elif name == REQUEST_ID or name in plan.strip or is_forwarding(name):
+            lines[index] = b""
+    return b"%b %b HTTP/1.1\r\n%b%b%b%b%b%b%b\r\n" % (
+        head.method,
+        upstream_target(plan, decision.route.match.path, decision.target),
+        plan.host_line,
+        b"".join(lines),
+        credential,
+        plan.set_lines,
+        id_line,
+        via,
+        b"Transfer-Encoding: chunked\r\n" if head.chunked else b"",
+    )

@@ -2,8 +2,8 @@
 Request-target bytes → `Target`, and joining it under an upstream without re-encoding a byte.
 
 What is forwarded is what came, byte for byte. What is *matched* must mean the same to everybody on
-the way, so a target is also read the way servers normalise it (percent-decoding, dot segments,
-merged slashes, backslashes); the gateway refuses one whose readings fall into different routes.
+the way, so a target is also read in all ways servers normalise it; the gateway refuses one whose
+readings fall into different routes, or out of the part of the upstream its route leads to.
 
 The grammar stands in RFC 9112 §3.2 and RFC 3986 §3.3 to §3.5, with one liberty: RFC 3986 keeps a few
 printable characters out of paths and queries that clients send all the same (`|`, `"`, `{`), and
@@ -14,21 +14,37 @@ not.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 from proxy.errors import BadRequest
 
 # RFC 9112 §3.2.1 origin-form = absolute-path [ "?" query ]
-ORIGIN_FORM = re.compile(rb"/(?:[!\"$&-~]|%[0-9A-Fa-f]{2})*\Z")
+ORIGIN_FORM = re.compile(rb"/(?:[!\"$&-~]++|%[0-9A-Fa-f]{2})*+\Z")
 # RFC 9112 §3.2.2 absolute-form, of the two schemes a gateway can be asked for
 ABSOLUTE_FORM = re.compile(rb"(?i:(https?)://)([^/?#@\s]+)(|[/?].*)\Z", re.DOTALL)
 # RFC 9110 §7.2: Host = uri-host [ ":" port ]; a name, an IPv4 address or an IP literal
 HOST = re.compile(rb"([A-Za-z0-9_.~!$&'()*+,;=%-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{0,5}))?\Z")
-# What a path must hold to have more than one reading
-AMBIGUOUS = re.compile(rb"%|//|/\.|\\")
+# What a path must hold one of to have more than one reading
+AMBIGUOUS = (b"%", b"//", b"/.", b"\\", b";")
 ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
-# RFC 3986 §2.3
-UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+SLASHES = re.compile(rb"//+")
+PARAMETERS = re.compile(rb";[^/]*")
+QUERY = re.compile(rb"[?#]")
+# RFC 3986 §2.3: escape (lower case, without `%`) → the character it must be the same as
+UNRESERVED = {
+    b"%02x" % byte: bytes((byte,))
+    for byte in b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
+}
+
+MOST_READINGS = 32
+"""Other paths one path may be taken for; a handful is usual."""
+
+MOST_READ = 64 * 1024
+"""Bytes of all of them: working them out must stay cheap."""
+
+HOSTS = 512
+"""How many Host values are remembered with what they mean; callers choose them."""
 
 
 class Target(NamedTuple):
@@ -46,6 +62,7 @@ class Target(NamedTuple):
     host: bytes
 
 
+@lru_cache(maxsize=HOSTS)
 def parse_host(value: bytes) -> bytes:
     """
     Return the host of a Host header or authority in lower case, without port and final dot.
@@ -88,44 +105,99 @@ def parse_target(raw: bytes, host_field: bytes) -> Target:
 
 def readings(path: bytes) -> tuple[bytes, ...]:
     """
-    Return the normalised forms of *path* that a server behind us might act on.
+    Return every other path that servers behind us might take *path* for.
 
-    Empty when the path has only one reading, which is the common case. Else two: unreserved
-    characters decoded, and everything that could become a slash decoded too; both with slashes
-    merged and dot segments removed (RFC 3986 §6.2.2).
+    Empty when there is none, which is the common case. Else what any row of servers makes of it,
+    each free to decode percent escapes, turn backslashes, merge slashes, cut path parameters,
+    remove dot segments (RFC 3986 §5.2.4) or split off a decoded `?`, in any order, any number of
+    times.
+
+    Raises:
+        BadRequest: More than `MOST_READINGS`, or `MOST_READ` bytes; no honest path has as many.
     """
-    if AMBIGUOUS.search(path) is None:
+    for mark in AMBIGUOUS:
+        if mark in path:
+            break
+    else:
         return ()
-    mild = ESCAPE.sub(_decode_unreserved, path)
-    bold = path
-    for _ in range(3):  # servers in a row may each decode once
-        bold = ESCAPE.sub(_decode, bold)
-    return _flatten(mild), _flatten(bold.replace(b"\\", b"/"))
+    most = min(MOST_READINGS, MOST_READ // len(path))
+    found = {path}
+    unread = [path]
+    while unread:
+        reading = unread.pop()
+        for step in STEPS:
+            other = step(reading)
+            if other not in found:
+                if len(found) > most:
+                    raise BadRequest("the path can be read in too many ways")
+                found.add(other)
+                unread.append(other)
+    found.discard(path)
+    return tuple(found)
 
 
-def _decode_unreserved(found: re.Match[bytes]) -> bytes:
-    byte = int(found[1], 16)
-    return bytes((byte,)) if byte in UNRESERVED else found[0]
+def _decode_unreserved(path: bytes) -> bytes:
+    if b"%" not in path:
+        return path
+    return ESCAPE.sub(lambda found: UNRESERVED.get(found[1].lower(), found[0]), path)
 
 
-def _decode(found: re.Match[bytes]) -> bytes:
-    return bytes((int(found[1], 16),))
+def _decode(path: bytes) -> bytes:
+    if b"%" not in path:
+        return path
+    return ESCAPE.sub(lambda found: bytes((int(found[1], 16),)), path)
 
 
-def _flatten(path: bytes) -> bytes:
+def _turn_backslashes(path: bytes) -> bytes:
+    return path.replace(b"\\", b"/")
+
+
+def _merge_slashes(path: bytes) -> bytes:
+    return SLASHES.sub(b"/", path) if b"//" in path else path
+
+
+def _cut_parameters(path: bytes) -> bytes:
+    return PARAMETERS.sub(b"", path) if b";" in path else path
+
+
+def _split_query(path: bytes) -> bytes:
+    return QUERY.split(path, 1)[0]
+
+
+def _remove_dots(path: bytes) -> bytes:
     """
-    Merge slashes and remove dot segments; a final slash stays (RFC 3986 §5.2.4).
+    Remove dot segments; empty segments count, a final slash stays.
     """
+    if b"/." not in path:
+        return path
     kept: list[bytes] = []
-    segments = path.split(b"/")
+    segments = path.split(b"/")[1:]
     for segment in segments:
-        bare = segment.partition(b";")[0]  # `..;x` climbs on servers that strip path parameters
-        if bare == b"..":
+        if segment == b"..":
             del kept[-1:]
-        elif segment and bare != b".":
+        elif segment != b".":
             kept.append(segment)
-    tail = b"/" if kept and segments[-1] in (b"", b".", b"..") else b""
-    return b"/" + b"/".join(kept) + tail
+    if segments[-1] in (b".", b".."):
+        kept.append(b"")
+    return b"/" + b"/".join(kept)
+
+
+STEPS = (
+    _decode_unreserved,
+    _decode,
+    _turn_backslashes,
+    _merge_slashes,
+    _cut_parameters,
+    _split_query,
+    _remove_dots,
+)
+
+
+def below(path: bytes, prefix: bytes) -> bool:
+    """
+    Return whether *path* lies at or below *prefix* (no final slash) on segment borders.
+    """
+    return path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in (b"", b"/")
 
 
 def join(base: bytes, rewrite: bytes | None, prefix: bytes, target: Target) -> bytes:

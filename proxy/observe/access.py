@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from proxy.observe.sink import LineSink
 
 
-def _compact(record: object) -> bytes:
-    return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode()
+def _compact(record: object, default: Callable[[Any], Any] | None = None) -> bytes:
+    text = json.dumps(record, ensure_ascii=False, separators=(",", ":"), default=default)
+    return text.encode()
 
 
 try:
@@ -27,8 +28,8 @@ try:
 except ImportError:  # pragma: no cover - where orjson does not install
     _dumps = _compact  # type: ignore[assignment]
 
-dumps: Callable[[object], bytes] = _dumps
-"""Serialises a line: compact JSON in UTF-8."""
+dumps: Callable[..., bytes] = _dumps
+"""Serialises a line: compact JSON in UTF-8; `default` makes something of what JSON has no word for."""
 
 BATCH = 64
 PATIENCE = 0.2
@@ -59,8 +60,8 @@ class AccessLog:
         self._loop = loop
         self._lines: list[bytes] = []
         self._timer: asyncio.TimerHandle | None = None
-        self._second = 0
-        self._prefix = ""
+        self._second = -1
+        self._prefix = b""
 
     def write(self, record: dict[str, Any]) -> None:
         """
@@ -70,10 +71,11 @@ class AccessLog:
         second = int(wall)
         if second != self._second:
             self._second = second
-            self._prefix = strftime("%Y-%m-%dT%H:%M:%S", gmtime(second))
-        stamp = f"{self._prefix}.{int((wall - second) * 1000):03d}Z"
+            stamp = strftime("%Y-%m-%dT%H:%M:%S", gmtime(second))
+            self._prefix = b'{"timestamp":"%b.' % stamp.encode()
         self._lines.append(
-            dumps({"timestamp": stamp, "level": "info", "event": "request.done", **record})
+            b'%b%03dZ","level":"info","event":"request.done",%b'
+            % (self._prefix, int((wall - second) * 1000), dumps(record)[1:])
         )
         if len(self._lines) >= BATCH:
             self.flush()
@@ -109,9 +111,11 @@ class ConsoleAccessLog(AccessLog):
         if record.get("replayed"):
             extras.append("replayed")
         clock = timestamp(self._wall())[11:19]
+        asked = f"{record['method']} {record['path']}" if record["method"] else "no request"
+        if record["duration_ms"] is not None:
+            extras.append(f"{record['duration_ms']} ms")
         line = (
-            f"\x1b[2m{clock}\x1b[0m \x1b[{colour}m{status}\x1b[0m {record['method']} "
-            f"{record['path']} \x1b[2m→ {went} {' '.join(extras)} {record['duration_ms']} ms"
-            "\x1b[0m\n"
+            f"\x1b[2m{clock}\x1b[0m \x1b[{colour}m{status}\x1b[0m {asked} "
+            f"\x1b[2m→ {went} {' '.join(extras)}\x1b[0m\n"
         )
         self._sink.put(line.encode("utf-8", "replace"))

@@ -89,7 +89,7 @@ def make_logger(
         return {"timestamp": timestamp(wall()), **event}
 
     def to_json(record: Any, **_: Any) -> bytes:
-        return dumps(record)
+        return dumps(record, default=repr)
 
     last: Processor
     if console:

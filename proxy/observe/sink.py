@@ -11,6 +11,7 @@ counted, because a proxy that stands still over its log is worse than a gap in i
 from __future__ import annotations
 
 import os
+import select
 import threading
 from collections import deque
 from typing import Protocol
@@ -94,7 +95,10 @@ class Sink:
         view = memoryview(data)
         try:
             while view:
-                view = view[os.write(self._descriptor, view) :]
+                try:
+                    view = view[os.write(self._descriptor, view) :]
+                except BlockingIOError:  # whoever shares it has made it so
+                    select.select((), (self._descriptor,), ())
         except OSError:
             return False
         return True

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from proxy.errors import ProxyError, UpstreamClosed
-from proxy.wire.downstream import Hold
+from proxy.wire.connection import NO_UPSTREAM, UPSTREAM_FULL
 
 if TYPE_CHECKING:
     from proxy.wire.downstream import Downstream
@@ -240,7 +240,7 @@ class Exchange:
             else:
                 self.kept = None
         if self.upstream is None and self.bytes_in > PENDING:
-            self.caller.hold(Hold.NO_UPSTREAM)
+            self.caller.hold(NO_UPSTREAM)
 
     def attach(self, upstream: Upstream) -> None:
         """
@@ -262,7 +262,7 @@ class Exchange:
             upstream.write(pending[0] if len(pending) == 1 else b"".join(pending))
             pending.clear()
             if self.caller.held:
-                self.caller.release(Hold.NO_UPSTREAM)
+                self.caller.release(NO_UPSTREAM)
 
     def detach(self) -> None:
         """
@@ -271,14 +271,14 @@ class Exchange:
         upstream, self.upstream = self.upstream, None
         if upstream is not None:
             upstream.end()
-            self.caller.release(Hold.UPSTREAM_FULL)
+            self.caller.release(UPSTREAM_FULL)
 
     def lost(self, upstream: Upstream) -> None:
         """
         The upstream connection ended before the response did.
         """
         self.upstream = None
-        self.caller.release(Hold.UPSTREAM_FULL)
+        self.caller.release(UPSTREAM_FULL)
         if self.response is not None:
             self._cut()
         elif self._retryable(upstream) and self.pool is not None:
@@ -327,8 +327,7 @@ class Exchange:
         The caller left: stop, answer nobody.
         """
         if not self.done:
-            if not self.status:
-                self.status = CALLER_LEFT
+            self.status = CALLER_LEFT
             self.keep = False
             self.pending.clear()
             self.detach()
@@ -376,6 +375,28 @@ class Exchange:
         if not self.keep:
             return b"Connection: close\r\n"
         return b"Connection: keep-alive\r\n" if self.head.http10 else b""
+
+    @property
+    def open_ended(self) -> bool:
+        """
+        Whether only the connection's end tells the caller that the response has ended.
+        """
+        response = self.response
+        return (
+            response is not None
+            and response.length is None
+            and self.head.http10
+            and not self.bodyless(response.status)
+        )
+
+    def progress(self) -> int:
+        """
+        Return a number that changes whenever something moves between caller and upstream.
+        """
+        unsent = 0
+        if self.upstream is not None and self.upstream.transport is not None:
+            unsent = self.upstream.transport.get_write_buffer_size()
+        return self.bytes_in + self.bytes_out + self.upstream_status + unsent
 
     def patience(self) -> float:
         """

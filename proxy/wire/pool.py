@@ -8,11 +8,13 @@ before it does on the upstream's, so that no request meets a closing door (RFC 9
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from proxy.errors import Overloaded, UpstreamConnect, UpstreamTimeout
+from proxy.errors import Overloaded, UpstreamClosed, UpstreamConnect, UpstreamTimeout
 from proxy.tasks import spawn
 from proxy.wire.upstream import Upstream
 
@@ -109,11 +111,12 @@ class Pool:
             exchange.fail(
                 UpstreamConnect(f"the upstream's certificate is refused: {error.verify_message}")
             )
-        except OSError as error:
-            reason = error.strerror or type(error).__name__
-            exchange.fail(UpstreamConnect(f"no connection to the upstream: {reason}"))
+        except (OSError, UnicodeError) as error:
+            exchange.fail(UpstreamConnect(f"no connection to the upstream: {_words(error)}"))
         else:
-            if exchange.done:
+            if upstream.transport is None or upstream.transport.is_closing():
+                exchange.fail(UpstreamClosed("the upstream closed the connection at once"))
+            elif exchange.done:
                 self.give(upstream)
             else:
                 exchange.attach(upstream)
@@ -128,8 +131,9 @@ class Pool:
         """
         Take back a connection that may serve again.
         """
-        if self.retired and upstream.transport is not None:
-            upstream.transport.close()
+        if self.retired:
+            if upstream.transport is not None:
+                upstream.transport.close()
         else:
             upstream.idle_since = 0.0  # the next sweep notes the time
             self._idle.append(upstream)
@@ -173,3 +177,16 @@ class Pool:
         for upstream in tuple(self._open):
             if upstream.transport is not None:
                 upstream.transport.abort()
+
+
+def _words(error: Exception) -> str:
+    """
+    Say what is wrong without the address, which asyncio writes into its errors.
+    """
+    if isinstance(error, socket.gaierror):
+        return "the name does not resolve"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS failed ({error.reason or type(error).__name__})"
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno)
+    return type(error).__name__

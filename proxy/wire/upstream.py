@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, cast
 import httptools
 
 from proxy.errors import ProxyError, UpstreamProtocol
-from proxy.wire.downstream import Hold
-from proxy.wire.message import read_response
+from proxy.wire.connection import CALLER_FULL, UPSTREAM_FULL
+from proxy.wire.message import read_response, readable
 
 if TYPE_CHECKING:
     from proxy.wire.exchange import Exchange
@@ -51,15 +51,20 @@ class Upstream(asyncio.Protocol):
         "_chunked",
         "_fed",
         "_fields",
+        "_grown",
+        "_heading",
         "_held",
+        "_hollow",
         "_interim",
         "_keep",
+        "_large",
         "_out",
         "_over",
         "_owed",
         "_parser",
         "_pool",
         "_reason",
+        "_stopped",
         "_until_close",
         "exchange",
         "idle_since",
@@ -77,11 +82,16 @@ class Upstream(asyncio.Protocol):
         self._fields: list[tuple[bytes, bytes]] = []
         self._reason = b""
         self._out: list[bytes] = []
-        self._fed = 0
+        self._fed = 0  # bytes of the head so far, then of the body
+        self._grown = 0  # how far a chunked body had grown,
+        self._hollow = 0  # and the bytes read since without its growing
         self._owed = 0
         self._interim = 0
+        self._heading = False  # header lines belong to a head, not to trailers
+        self._large = False
         self._over = False
         self._held = False
+        self._stopped = False
         self._keep = False
         self._chunked = False
         self._until_close = False
@@ -104,6 +114,7 @@ class Upstream(asyncio.Protocol):
         if self._held:
             return  # the owner decides; what came is still in _out
         if self._over:
+            self._flush(exchange)
             self._settle(exchange)
         else:
             self.exchange = None
@@ -111,25 +122,28 @@ class Upstream(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         if self.exchange is not None:
-            self.exchange.caller.hold(Hold.UPSTREAM_FULL)
+            self.exchange.caller.hold(UPSTREAM_FULL)
 
     def resume_writing(self) -> None:
         if self.exchange is not None:
-            self.exchange.caller.release(Hold.UPSTREAM_FULL)
+            self.exchange.caller.release(UPSTREAM_FULL)
 
     def pause(self) -> None:
         """
         Stop reading: the caller takes the response more slowly than it comes.
         """
-        if self.transport is not None:
+        if self.transport is not None and not self.transport.is_closing():
+            self._stopped = True
             self.transport.pause_reading()
 
     def resume(self) -> None:
         """
         Read on.
         """
-        if self.transport is not None and not self._held and not self.transport.is_closing():
-            self.transport.resume_reading()
+        if self._stopped and not self._held and self.transport is not None:
+            self._stopped = False
+            if not self.transport.is_closing():
+                self.transport.resume_reading()
 
     # What the exchange calls
 
@@ -140,8 +154,9 @@ class Upstream(asyncio.Protocol):
         self.exchange = exchange
         if self._parser is None:
             self._parser = httptools.HttpResponseParser(self)
-        self._fed = self._owed = self._interim = 0
+        self._fed = self._grown = self._hollow = self._owed = self._interim = 0
         self._over = self._held = self._until_close = False
+        self._heading = True
 
     def write(self, data: bytes) -> None:
         """
@@ -160,9 +175,8 @@ class Upstream(asyncio.Protocol):
         if transport is None:
             return
         if self._over and self._keep and exchange is not None and exchange.complete:
-            if self._held:
-                self._held = False
-                transport.resume_reading()
+            self._held = False
+            self.resume()  # a slow caller, or a held response, may have stopped it
             self._pool.give(self)
         else:
             transport.abort()
@@ -183,7 +197,7 @@ class Upstream(asyncio.Protocol):
         elif self.transport is None:
             self.exchange = None
             exchange.lost(self)
-        else:
+        elif not exchange.caller.held & CALLER_FULL:
             self.resume()
 
     # Bytes in
@@ -206,6 +220,7 @@ class Upstream(asyncio.Protocol):
     def _feed(self, exchange: Exchange, data: bytes) -> None:
         parser = self._parser
         assert parser is not None
+        self._large = self._fed > 0 or len(data) > HEAD
         try:
             parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -222,6 +237,19 @@ class Upstream(asyncio.Protocol):
         elif response.length and not self._until_close:
             self._owed = response.length - self._fed
             self._parser = None
+        elif response.chunked:
+            self._count_hollow(exchange, len(data))
+
+    def _count_hollow(self, exchange: Exchange, size: int) -> None:
+        """
+        Watch over chunk extensions and trailers: the parser keeps what the body never shows.
+        """
+        if self._fed != self._grown:
+            self._grown, self._hollow = self._fed, 0
+            return
+        self._hollow += size
+        if self._hollow > HEAD:
+            exchange.fail(UpstreamProtocol("the response's trailer section is too large"))
 
     def _pass_owed(self, exchange: Exchange, data: bytes) -> None:
         """
@@ -239,8 +267,11 @@ class Upstream(asyncio.Protocol):
     def _flush(self, exchange: Exchange) -> None:
         out = self._out
         if out:
-            exchange.caller.write(out[0] if len(out) == 1 else b"".join(out))
+            caller = exchange.caller
+            caller.write(out[0] if len(out) == 1 else b"".join(out))
             out.clear()
+            if caller.held & CALLER_FULL and not self._over:
+                self.pause()  # it may have been full before this exchange began
 
     def _settle(self, exchange: Exchange) -> None:
         """
@@ -248,7 +279,8 @@ class Upstream(asyncio.Protocol):
         """
         exchange.upstream = None
         self.end()
-        exchange.caller.release(Hold.UPSTREAM_FULL)
+        if exchange.caller.held:
+            exchange.caller.release(UPSTREAM_FULL)
         exchange.finish()
 
     def _drop(self) -> None:
@@ -279,7 +311,9 @@ class Upstream(asyncio.Protocol):
         self._reason += reason
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._fields.append((name, value))
+        if self._heading:
+            self._fields.append((name, value))
+        # else a trailer: read, counted, not passed on
 
     def on_headers_complete(self) -> None:
         exchange, parser = self.exchange, self._parser
@@ -289,11 +323,14 @@ class Upstream(asyncio.Protocol):
             raise UpstreamProtocol(f"the response has more than {HEADERS} header lines")
         status = parser.get_status_code()
         fields, self._fields = self._fields, []
+        if self._large and sum(len(name) + len(value) + 4 for name, value in fields) > HEAD:
+            raise UpstreamProtocol(f"the response's head is larger than {HEAD} bytes")
         if status < 200:
             self._pass_interim(exchange, status, fields)
             return
         response = read_response((status, self._reason), fields, self._pool.roles)
         self._fed = 0  # from here on it counts the body
+        self._heading = False
         exchange.response = response
         exchange.upstream_status = status
         self._keep = parser.should_keep_alive()
@@ -343,9 +380,11 @@ class Upstream(asyncio.Protocol):
         self._interim += 1
         if self._interim > INTERIM:
             raise UpstreamProtocol(f"more than {INTERIM} interim answers")
-        if exchange.head.http10 or status == 101 or (status == 100 and not exchange.head.expects):
+        if status < 100 or status == 101:
+            raise UpstreamProtocol("the upstream's status is none, or switches protocols unasked")
+        if exchange.head.http10 or (status == 100 and not exchange.head.expects):
             return
-        exchange.continued = True
+        exchange.continued |= status == 100
         interim = read_response((200, b""), fields, self._pool.roles)
-        head = b"HTTP/1.1 %d %b\r\n" % (status, self._reason)
+        head = b"HTTP/1.1 %d %b\r\n" % (status, readable(self._reason))
         exchange.caller.write(head + b"".join(interim.lines) + b"\r\n")

@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+async def settled(condition):
+    """
+    Let the loop run until the condition holds.
+    """
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0)
+
+
+async def test_slow_head_is_a_408(call, proxy):
+    """
+    A head that does not end in time is refused, whoever drips bytes into it.
+    """
+    caller = await call(b"GET / HTTP/1.1\r\n")
+    await settled(lambda: any(one._fed for one in proxy.connections))
+    proxy.sweep(proxy.limits.head_time - 1)
+    caller.send(b"Ho")
+    await settled(lambda: any(one._fed > 18 for one in proxy.connections))
+    proxy.sweep(2)
+
+    assert (await caller.rest()).startswith(b"HTTP/1.1 408 ")
+    assert (await proxy.record())["status"] == 408
+
+
+async def test_slow_body_is_a_408(upstream, call, proxy):
+    """
+    A body without a byte for too long is given up, here and upstream.
+    """
+    caller = await call(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc")
+    peer = await upstream.accept()
+    await peer.head()
+    await peer.read(3)
+    proxy.sweep(proxy.limits.body_time - 1)
+    caller.send(b"d")
+    await peer.read(1)
+    proxy.sweep(proxy.limits.body_time - 1)
+    proxy.sweep(2)
+
+    assert (await caller.rest()).startswith(b"HTTP/1.1 408 ")
+    assert await peer.gone()
+
+
+async def test_idle_connection_closes_silently(upstream, call, proxy):
+    """
+    A connection at rest ends without a word.
+    """
+    upstream.answer = OK
+    caller = await call(GET)
+    await caller.message()
+    proxy.sweep(proxy.limits.idle_time - 1)
+    proxy.sweep(2)
+
+    assert await caller.gone()
+
+
+async def test_silent_upstream_is_a_504(upstream, call, proxy):
+    """
+    No response within the route's time: 504, and the upstream connection is dropped.
+    """
+    await proxy.start([{"name": "api", "timeouts": {"response": "3s"}}])
+    caller = await call(GET)
+    peer = await upstream.accept()
+    await peer.head()
+    proxy.sweep(2)
+    proxy.sweep(2)
+
+    assert b'"upstream_timeout"' in (await caller.message())[1]
+    assert await peer.gone()
+
+
+async def test_response_that_stalls_is_cut(upstream, call, proxy):
+    """
+    A body without a byte for the route's idle time ends short.
+    """
+    caller = await call(GET)
+    peer = await upstream.accept()
+    await peer.head()
+    peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc")
+    await caller.head()
+    await caller.read(3)
+    proxy.sweep(70)
+    peer.send(b"d")
+    await caller.read(1)
+    proxy.sweep(70)
+    proxy.sweep(10)
+
+    assert await caller.gone()
+    assert await peer.gone()
+    assert (await proxy.record())["error"].startswith("upstream_timeout")
+
+
+async def test_caller_that_takes_nothing_is_given_up(upstream, call, proxy):
+    """
+    A caller that does not read for the idle time is reset; it is not the upstream's fault.
+    """
+    caller = await call(GET)
+    peer = await upstream.accept()
+    await peer.head()
+    peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 90000000\r\n\r\n")
+    peer.send(b"x" * 20_000_000)
+    (connection,) = proxy.connections
+    await settled(lambda: connection.held)
+    for _ in range(3):
+        proxy.sweep(80)
+        await asyncio.sleep(0)
+    record = await proxy.record()
+    await proxy.quiet()
+
+    assert record["status"] == 499
+    caller.close()
+
+
+async def test_lingering_ends(call, proxy):
+    """
+    A refused caller that keeps its connection open is closed after a while.
+    """
+    caller = await call(b"BREW / HTTP/1.1\r\n\r\n")
+    await proxy.record()
+    (connection,) = proxy.connections
+    await settled(lambda: connection.transport.get_write_buffer_size() == 0)
+    proxy.sweep(0)
+    proxy.sweep(proxy.limits.linger_time + 1)
+    await proxy.quiet()
+
+    assert (await caller.rest()).startswith(b"HTTP/1.1 400 ")
+
+
+async def test_lingering_reads_only_so_much(call, proxy):
+    """
+    A refused caller that goes on sending is reset.
+    """
+    caller = await call(b"BREW / HTTP/1.1\r\n\r\n")
+    await proxy.record()
+    with pytest.raises(ConnectionError):
+        for _ in range(400):
+            caller.send(b"x" * 65536)
+            await caller.drain()
+
+
+async def test_idle_upstream_connection_is_closed(upstream, call, proxy):
+    """
+    A pooled connection ends on our side first.
+    """
+    caller = await call(GET)
+    peer = await upstream.accept()
+    await peer.head()
+    peer.send(OK)
+    await caller.message()
+    proxy.sweep(29)
+    proxy.sweep(2)
+
+    assert await peer.gone()
+
+
+async def test_draining_ends_each_connection_at_its_time(upstream, call, proxy):
+    """
+    Idle ones close; one with a request in progress, or half a head, is answered with `close`.
+    """
+    resting, busy, half = await call(GET), await call(), await call()
+    first = await upstream.accept()
+    await first.head()
+    first.send(OK)
+    await resting.message()
+    busy.send(GET)
+    await first.head()
+    half.send(GET[:9])
+    await settled(lambda: any(one._fed for one in proxy.connections))
+    for connection in tuple(proxy.connections):
+        connection.drain()
+    assert await resting.gone()
+    first.send(OK)
+    assert b"Connection: close\r\n" in (await busy.message())[0]
+    half.send(GET[9:])
+    second = await upstream.accept() if len(upstream.connections) > 1 else first
+    await second.head()
+    second.send(OK)
+
+    assert b"Connection: close\r\n" in (await half.message())[0]
+    assert await half.gone()
+    await proxy.quiet()
+
+
+async def test_retired_pool_closes_as_it_comes_to_rest(upstream, call, proxy):
+    """
+    After a reload the old generation's connections serve what is in flight and no more.
+    """
+    caller = await call(GET)
+    peer = await upstream.accept()
+    await peer.head()
+    proxy.generation.retire()
+    peer.send(OK)
+
+    assert (await caller.message())[1] == b"ok"
+    assert await peer.gone()
