@@ -13,7 +13,6 @@ import itertools
 import random
 import secrets
 import stat
-import sys
 import time
 from dataclasses import dataclass, field
 from functools import partial
