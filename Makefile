@@ -6,9 +6,10 @@ BIN := $(VENV)/bin
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 T ?= tests
+B ?= all
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check fmt lint types imports clean
+.PHONY: help demo run test check fmt lint types imports bench clean
 
 help: ## List the goals
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -39,8 +40,11 @@ fmt: $(VENV)/.check ## Fix what can be fixed
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
+bench: $(VENV)/.check ## Compare with other proxies on this machine; B=small_get asks one question
+	$(BIN)/python -m bench $(B)
+
 clean: ## Remove the virtual environment and caches
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage
+	rm -rf $(VENV) bench/.venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage
 
 $(BIN)/python:
 	@if [ -z "$(PYTHON)" ]; then \

@@ -152,7 +152,7 @@ def _ties(entries: Entries) -> Iterator[Finding]:
     equals: dict[object, list[tuple[int, route.Match]]] = defaultdict(list)
     for index, entry in entries.routes.items():
         match = entry.match.compiled()
-        equals[match.rank()].append((index, match))
+        equals[match.rank(), match.path].append((index, match))
     for group in equals.values():
         for (first, one), (second, two) in combinations(group, 2):
             if one.overlaps(two):
