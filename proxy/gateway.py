@@ -30,8 +30,10 @@ from proxy.core.headers import (
 )
 from proxy.core.problem import problem
 from proxy.errors import BadRequest, Internal, ProxyError, RequestRefused, UpstreamConnect
+from proxy.observe.access import milliseconds, no_request
 from proxy.tasks import spawn
-from proxy.wire.exchange import CALLER_LEFT, IDEMPOTENT, Exchange
+from proxy.wire.exchange import CALLER_LEFT, Exchange
+from proxy.wire.message import IDEMPOTENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,7 +92,7 @@ class Gateway:
         """
         request_id = self.request_ids()
         self.access.write(
-            record(
+            no_request(
                 request_id,
                 client=caller.peer,
                 status=error.status,
@@ -372,9 +374,9 @@ class Request(Exchange):
                 "replayed": self.replayed,
                 "bytes_in": self.bytes_in,
                 "bytes_out": self.bytes_out,
-                "duration_ms": round((now - self.started) * 1e3, 3),
-                "token_ms": round(self.token_wait * 1e3, 3),
-                "upstream_ms": round((now - self._forwarded) * 1e3, 3) if self._forwarded else None,
+                "duration_ms": milliseconds(now - self.started),
+                "token_ms": milliseconds(self.token_wait) if self.token_wait else 0.0,
+                "upstream_ms": milliseconds(now - self._forwarded) if self._forwarded else None,
             }
         )
 
@@ -387,30 +389,3 @@ class Request(Exchange):
         if error is not None:
             return f"{error.code}: {error.reason}"
         return "caller_left" if self.status == CALLER_LEFT else None
-
-
-def record(request_id: str, *, client: str, status: int, error: str) -> dict[str, Any]:
-    """
-    Return the line of something that never became a request.
-    """
-    return {
-        "request_id": request_id,
-        "trace_id": None,
-        "client": client,
-        "caller": None,
-        "method": None,
-        "path": None,
-        "route": None,
-        "service_user": None,
-        "upstream": None,
-        "status": status,
-        "upstream_status": None,
-        "error": error,
-        "token": None,
-        "replayed": False,
-        "bytes_in": 0,
-        "bytes_out": 0,
-        "duration_ms": None,
-        "token_ms": None,
-        "upstream_ms": None,
-    }

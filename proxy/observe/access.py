@@ -31,8 +31,11 @@ except ImportError:  # pragma: no cover - where orjson does not install
 dumps: Callable[..., bytes] = _dumps
 """Serialises a line: compact JSON in UTF-8; `default` makes something of what JSON has no word for."""
 
-BATCH = 64
+BATCH = 256
+"""Lines handed over at once: each handing over wakes the writing thread, which takes the GIL."""
+
 PATIENCE = 0.2
+"""Seconds a line waits for company."""
 
 
 def timestamp(wall: float) -> str:
@@ -119,3 +122,37 @@ class ConsoleAccessLog(AccessLog):
             f"\x1b[2m→ {went} {' '.join(extras)}\x1b[0m\n"
         )
         self._sink.put(line.encode("utf-8", "replace"))
+
+
+def milliseconds(seconds: float) -> float:
+    """
+    Return milliseconds with three decimals, cut: rounding properly takes five times as long.
+    """
+    return int(seconds * 1e6) / 1e3
+
+
+def no_request(request_id: str, *, client: str, status: int, error: str) -> dict[str, Any]:
+    """
+    Return the line of something that never became a request.
+    """
+    return {
+        "request_id": request_id,
+        "trace_id": None,
+        "client": client,
+        "caller": None,
+        "method": None,
+        "path": None,
+        "route": None,
+        "service_user": None,
+        "upstream": None,
+        "status": status,
+        "upstream_status": None,
+        "error": error,
+        "token": None,
+        "replayed": False,
+        "bytes_in": 0,
+        "bytes_out": 0,
+        "duration_ms": None,
+        "token_ms": None,
+        "upstream_ms": None,
+    }

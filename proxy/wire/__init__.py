@@ -3,8 +3,9 @@ The part that moves bytes: HTTP/1.1 between a caller's connection and an upstrea
 
 message
     Heads and framing as values: what RFC 9112 lets in, and which header plays which role.
-downstream
-    One caller's connection: parse, limits, deadlines, pipelining.
+connection, reading, downstream
+    One caller's connection, in three layers: read, held, written, closed; bytes into requests;
+    requests taking turns, within their time.
 upstream, pool
     One connection to an upstream, and the pool of them per origin.
 exchange

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 
 from proxy.errors import ProxyError, UpstreamClosed
 from proxy.wire.connection import NO_UPSTREAM, UPSTREAM_FULL
+from proxy.wire.message import BODYLESS, IDEMPOTENT
 
 if TYPE_CHECKING:
     from proxy.wire.downstream import Downstream
@@ -39,12 +40,6 @@ REPLAY = 64 * 1024
 
 PENDING = 64 * 1024
 """Request bytes held while no upstream is attached, before the caller is no longer read."""
-
-# RFC 9110 §9.2.2: a second time does what the first did
-IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"))
-
-# Methods and statuses whose response has no body (RFC 9112 §6.3)
-BODYLESS = frozenset((204, 304))
 
 
 @dataclass(frozen=True, slots=True)
@@ -381,13 +376,8 @@ class Exchange:
         """
         Whether only the connection's end tells the caller that the response has ended.
         """
-        response = self.response
-        return (
-            response is not None
-            and response.length is None
-            and self.head.http10
-            and not self.bodyless(response.status)
-        )
+        unframed = self.response is not None and self.response.length is None
+        return unframed and self.head.http10 and not self.bodyless(self.status)
 
     def progress(self) -> int:
         """

@@ -46,6 +46,12 @@ HOST = 6
 EXPECT = 7
 UPGRADE = 8
 
+# RFC 9110 §9.2.2: a second time does what the first did
+IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"))
+
+# RFC 9112 §6.3: statuses whose response has no body
+BODYLESS = frozenset((204, 304))
+
 # RFC 9110 §7.6.1 and its older relatives: about one connection, never passed on
 HOP_BY_HOP = {
     b"connection": CONNECTION,

@@ -58,6 +58,9 @@ def test_rewritten_path_stays_in_its_part(path):
 
 
 def head(*lines: tuple[bytes, bytes], chunked: bool = False) -> RequestHead:
+    """
+    Return a head whose lines are all set aside.
+    """
     one = RequestHead(b"GET", b"/a", http10=False)
     one.chunked = chunked
     for name, value in lines:

@@ -10,6 +10,9 @@ NONE = dict[bytes, bytes]().get
 
 
 def table(**matches: Match) -> Table[str]:
+    """
+    Return a table of routes whose action is their name.
+    """
     return Table([Route(name, match, name) for name, match in matches.items()])
 
 

@@ -89,7 +89,7 @@ def test_path_is_read_in_all_ways(path, reading):
     """
     Whatever a row of servers may make of the path is among its readings.
     """
-    assert reading in readings(path) + (path,)
+    assert reading in (*readings(path), path)
 
 
 def test_too_many_readings_are_refused_quickly():

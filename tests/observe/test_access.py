@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from pathlib import Path
 
 import pytest
 
@@ -21,11 +22,16 @@ class ListSink:
     Keeps what it is handed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self):
         self.pieces: list[bytes] = []
+        self.came = asyncio.Event()
 
-    def put(self, piece: bytes) -> None:
+    def put(self, piece):
+        """
+        Keep a piece.
+        """
         self.pieces.append(piece)
+        self.came.set()
 
 
 async def test_line_is_json_with_stamp_level_and_event():
@@ -50,15 +56,14 @@ async def test_lines_go_out_in_batches():
     A full batch goes at once, a small one when its time is up.
     """
     sink = ListSink()
-    gone = asyncio.Event()
     access = AccessLog(sink, lambda: 0.0, asyncio.get_running_loop())
     for _ in range(BATCH):
         access.write(RECORD)
     assert [piece.count(b"\n") for piece in sink.pieces] == [BATCH]
-    sink.put = lambda piece: (sink.pieces.append(piece), gone.set())
+    sink.came.clear()
     access.write(RECORD)
     assert len(sink.pieces) == 1
-    await asyncio.wait_for(gone.wait(), 5)
+    await asyncio.wait_for(sink.came.wait(), 5)
     assert len(sink.pieces) == 2
     access.flush()
     assert len(sink.pieces) == 2
@@ -93,10 +98,8 @@ def test_events_are_redacted():
     """
     sink = ListSink()
     log = make_logger(sink, lambda: 0.0, console=False)
-    try:
-        raise ValueError("oops")
-    except ValueError as error:
-        log.error("internal.error", authorization="canary", value=Secret("canary"), exc_info=error)
+    error = ValueError("oops")
+    log.error("internal.error", authorization="canary", value=Secret("canary"), exc_info=error)
     line = json.loads(sink.pieces[0])
 
     assert "canary" not in str(line)
@@ -109,7 +112,7 @@ def test_console_is_for_terminals():
     """
     A pipe gets JSON.
     """
-    with open(os.devnull) as stream:
+    with Path(os.devnull).open() as stream:
         assert not wants_console(stream)
 
 

@@ -12,6 +12,7 @@ import socket
 import struct
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import uvloop
@@ -30,6 +31,15 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 PATIENCE = 5.0
 """Seconds after which what a test waits for does not come any more."""
+
+
+async def until(condition):
+    """
+    Let the loop run until the condition holds.
+    """
+    async with asyncio.timeout(PATIENCE):
+        while not condition():  # noqa: ASYNC110 - what is waited for is a state of sockets
+            await asyncio.sleep(0)
 
 
 async def soon(awaitable):
@@ -78,15 +88,35 @@ class Peer:
         self.writer = writer
 
     def send(self, data: bytes) -> None:
+        """
+        Write to the other end.
+        """
         self.writer.write(data)
 
+    async def pour(self, piece, times):
+        """
+        Write one piece many times, as fast as the other end takes it.
+        """
+        for _ in range(times):
+            self.writer.write(piece)
+            await soon(self.writer.drain())
+
     async def drain(self) -> None:
+        """
+        Wait until the other end has taken enough.
+        """
         await self.writer.drain()
 
-    async def head(self) -> bytes:
+    async def head(self):
+        """
+        Return the next head, empty line included.
+        """
         return await soon(self.reader.readuntil(b"\r\n\r\n"))
 
-    async def body(self, head: bytes) -> bytes:
+    async def body(self, head):
+        """
+        Return the body that this head promises, chunks as they came.
+        """
         fields = split_message(head)
         if b"transfer-encoding" in fields:
             raw = b""
@@ -102,7 +132,10 @@ class Peer:
         head = await self.head()
         return head, b"" if bodyless else await self.body(head)
 
-    async def read(self, size: int) -> bytes:
+    async def read(self, size):
+        """
+        Return exactly so many bytes.
+        """
         return await soon(self.reader.readexactly(size))
 
     async def rest(self) -> bytes:
@@ -130,6 +163,9 @@ class Peer:
         self.writer.transport.abort()
 
     def close(self) -> None:
+        """
+        Close in order.
+        """
         self.writer.close()
 
 
@@ -145,17 +181,26 @@ class ScriptedUpstream:
         self.connections: list[Peer] = []
         self.answer: bytes | None = None
         self.seen: list[bytes] = []
-        self.tasks: set[asyncio.Task[None]] = set()
+        self.tasks: set[Any] = set()
         self.port = 0
 
     @property
     def url(self) -> str:
+        """
+        Return where it listens.
+        """
         return f"http://127.0.0.1:{self.port}"
 
-    async def accept(self) -> Peer:
+    async def accept(self):
+        """
+        Return the next connection.
+        """
         return await soon(self.waiting.get())
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """
+        Take a connection.
+        """
         peer = Peer(reader, writer)
         self.connections.append(peer)
         self.tasks.add(asyncio.current_task())
@@ -179,6 +224,9 @@ class HandClock:
         self.seconds = 1000.0
 
     def __call__(self) -> float:
+        """
+        Return the seconds.
+        """
         return self.seconds
 
 
@@ -196,20 +244,32 @@ class StubKeeper:
         self.renewed: list[Token] = []
 
     def token(self, value: str) -> Token:
+        """
+        Return a token that does not end.
+        """
         if self.kind == "static":
             return static_token(Secret(value), born=0.0)
         return Token(Secret(value), 0.0, math.inf, "minted")
 
     def slot(self, name: str) -> SimpleNamespace:
+        """
+        Return the slot the data path holds on to.
+        """
         token = self.token(self.value) if self.value else None
         return self.slots.setdefault(name, SimpleNamespace(token=token, used=False, stale=False))
 
     async def get(self, name: str) -> Token:
+        """
+        Wait for the test to land a token.
+        """
         self.outcome = self.outcome or asyncio.get_running_loop().create_future()
         self.asked.put_nowait(name)
         return await asyncio.shield(self.outcome)
 
     async def renew(self, name: str, refused: Token) -> Token:
+        """
+        Remember what was refused, and wait.
+        """
         self.renewed.append(refused)
         return await self.get(name)
 
@@ -232,18 +292,21 @@ class Proxy:
     """
 
     def __init__(
-        self, upstream: ScriptedUpstream, clock: HandClock, records: asyncio.Queue
+        self, upstream: ScriptedUpstream, clock: HandClock, records: asyncio.Queue[Any]
     ) -> None:
         self.upstream = upstream
         self.clock = clock
-        self.keeper = StubKeeper()
+        self.keeper: Any = StubKeeper()
         self.records = records
         self.connections: set[Downstream] = set()
         self.events: list[bytes] = []
         self.limits = Limits()
         self.port = 0
 
-    async def start(self, routes: list[dict] | None = None, **settings) -> Proxy:
+    async def start(self, routes=None, **settings):
+        """
+        Listen, with these routes; one for all paths by default.
+        """
         url = self.upstream.url
         routes = routes or [{"name": "api", "match": {"path": "/"}}]
         model = Settings.model_validate(
@@ -258,9 +321,9 @@ class Proxy:
             }
         )
         self.generation = compile_generation(model, Path(), self.keeper, via=VIA)
-        sink = SimpleNamespace(put=self.events.append)
+        sink: Any = SimpleNamespace(put=self.events.append)
         numbers = itertools.count(1)
-        access = SimpleNamespace(write=self.records.put_nowait)
+        access: Any = SimpleNamespace(write=self.records.put_nowait)
         self.gateway = Gateway(
             self.generation,
             access,
@@ -276,16 +339,20 @@ class Proxy:
         self.port = self.server.sockets[0].getsockname()[1]
         return self
 
-    def sweep(self, seconds: float) -> None:
+    until = staticmethod(until)
+
+    def sweep(self, seconds):
         """
         Sweep all as if so much time had passed, in two steps: one to note, one to judge.
         """
         for step in (0.0, seconds):
             self.clock.seconds += step
-            for thing in (*self.connections, *self.generation.pools):
-                thing.sweep(self.clock.seconds)
+            for connection in self.connections.copy():
+                connection.sweep(self.clock.seconds)
+            for pool in self.generation.pools:
+                pool.sweep(self.clock.seconds)
 
-    async def record(self) -> dict:
+    async def record(self):
         """
         Return the next line of the access log.
         """
@@ -296,15 +363,23 @@ class Proxy:
         Wait until nothing is open, waiting or running any more.
         """
         pools = self.generation.pools
-        async with asyncio.timeout(PATIENCE):
-            while self.connections or self.gateway.tasks or any(p._connecting for p in pools):
-                await asyncio.sleep(0)  # each turn lets callbacks run
+        await self.until(
+            lambda: (
+                not self.connections
+                and not self.gateway.tasks
+                and not any(pool._connecting for pool in pools)
+            )
+        )
 
     async def stop(self) -> None:
+        """
+        Close everything.
+        """
         self.server.close()
         await self.gateway.close()
         for connection in tuple(self.connections):
-            connection.transport.abort()
+            if connection.transport is not None:
+                connection.transport.abort()
         for pool in self.generation.pools:
             pool.close()
         await asyncio.sleep(0)
@@ -312,6 +387,9 @@ class Proxy:
 
 @pytest.fixture
 def clock() -> HandClock:
+    """
+    Return the clock the proxy's deadlines go by.
+    """
     return HandClock()
 
 

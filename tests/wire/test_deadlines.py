@@ -8,24 +8,15 @@ GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
-async def settled(condition):
-    """
-    Let the loop run until the condition holds.
-    """
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0)
-
-
 async def test_slow_head_is_a_408(call, proxy):
     """
     A head that does not end in time is refused, whoever drips bytes into it.
     """
     caller = await call(b"GET / HTTP/1.1\r\n")
-    await settled(lambda: any(one._fed for one in proxy.connections))
+    await proxy.until(lambda: any(one._fed for one in proxy.connections))
     proxy.sweep(proxy.limits.head_time - 1)
     caller.send(b"Ho")
-    await settled(lambda: any(one._fed > 18 for one in proxy.connections))
+    await proxy.until(lambda: any(one._fed > 18 for one in proxy.connections))
     proxy.sweep(2)
 
     assert (await caller.rest()).startswith(b"HTTP/1.1 408 ")
@@ -109,7 +100,7 @@ async def test_caller_that_takes_nothing_is_given_up(upstream, call, proxy):
     peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 90000000\r\n\r\n")
     peer.send(b"x" * 20_000_000)
     (connection,) = proxy.connections
-    await settled(lambda: connection.held)
+    await proxy.until(lambda: connection.held)
     for _ in range(3):
         proxy.sweep(80)
         await asyncio.sleep(0)
@@ -127,7 +118,7 @@ async def test_lingering_ends(call, proxy):
     caller = await call(b"BREW / HTTP/1.1\r\n\r\n")
     await proxy.record()
     (connection,) = proxy.connections
-    await settled(lambda: connection.transport.get_write_buffer_size() == 0)
+    await proxy.until(lambda: connection.transport.get_write_buffer_size() == 0)
     proxy.sweep(0)
     proxy.sweep(proxy.limits.linger_time + 1)
     await proxy.quiet()
@@ -142,9 +133,7 @@ async def test_lingering_reads_only_so_much(call, proxy):
     caller = await call(b"BREW / HTTP/1.1\r\n\r\n")
     await proxy.record()
     with pytest.raises(ConnectionError):
-        for _ in range(400):
-            caller.send(b"x" * 65536)
-            await caller.drain()
+        await caller.pour(b"x" * 65536, 400)
 
 
 async def test_idle_upstream_connection_is_closed(upstream, call, proxy):
@@ -174,7 +163,7 @@ async def test_draining_ends_each_connection_at_its_time(upstream, call, proxy):
     busy.send(GET)
     await first.head()
     half.send(GET[:9])
-    await settled(lambda: any(one._fed for one in proxy.connections))
+    await proxy.until(lambda: any(one._fed for one in proxy.connections))
     for connection in tuple(proxy.connections):
         connection.drain()
     assert await resting.gone()

@@ -144,8 +144,8 @@ async def test_request_id_is_kept_or_made(sent, kept, upstream, call, proxy):
 
 
 RESPONSES = (
-    b"HTTP/1.1 200 OK\r\nSet-Cookie: b=1\r\nSet-Cookie: a=2\r\nX-Dup: 2\r\nx-dup: 1\r\n"
-    b"Content-Length: 2\r\nDate: d\r\nX-Latin: caf\xe9\r\n\r\nhi",
+    b"HTTP/1.1 200 OK\r\nSet-Cookie: b=1\r\nSet-Cookie: a=2\r\nX-D: 2\r\nx-d: 1\r\nContent-Length: 1\r\n\r\nh",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nDate: d\r\nX-Latin: caf\xe9\r\n\r\nhi",
     b"HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 0-1/9\r\nContent-Length: 2\r\n\r\nhi",
     b"HTTP/1.1 200 Very Fine Indeed\r\nContent-Length: 0\r\n\r\n",
     b"HTTP/1.1 200 \r\nContent-Length: 0\r\n\r\n",

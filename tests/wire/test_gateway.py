@@ -297,9 +297,7 @@ async def test_upload_waits_for_the_token_in_little_memory(upstream, call, proxy
     caller.send(b"x" * size)
     await renewing(proxy)
     (connection,) = proxy.connections
-    async with asyncio.timeout(5):
-        while not connection.held:
-            await asyncio.sleep(0)
+    await proxy.until(lambda: connection.held)
     held = sum(map(len, connection.exchange.pending))
     proxy.keeper.land("tok-2")
     peer = await upstream.accept()
@@ -348,9 +346,7 @@ async def test_two_hundred_cold_callers_cause_one_mint(upstream, call, proxy):
     )  # fmt: skip
     upstream.answer = OK
     callers = [await call(GET) for _ in range(200)]
-    async with asyncio.timeout(5):
-        while len(proxy.gateway.tasks) < 200:
-            await asyncio.sleep(0)
+    await proxy.until(lambda: not (len(proxy.gateway.tasks) < 200))
     release.set()
     answers = [await caller.message() for caller in callers]
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import asyncio
+import itertools
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -183,21 +183,13 @@ async def test_head_in_pieces_leaves_the_connection_at_rest(upstream, call, prox
     """
     upstream.answer = OK
     caller = await call(b"GET / HTTP/1.1\r\nHo")
-    while not any(connection._fed for connection in proxy.connections):
-        await asyncio_turn()
+    await proxy.until(lambda: any(connection._fed for connection in proxy.connections))
     caller.send(b"st: a\r\n\r\n")
     await caller.message()
     proxy.sweep(proxy.limits.head_time + 1)
     caller.send(b"GET /2 HTTP/1.1\r\nHost: a\r\n\r\n")
 
     assert (await caller.head()).startswith(b"HTTP/1.1 200 ")
-
-
-async def asyncio_turn():
-    """
-    Let the loop's callbacks run once.
-    """
-    await asyncio.sleep(0)
 
 
 async def test_fifty_pipelined_are_answered_in_order(upstream, call, both_loops):
@@ -333,7 +325,7 @@ async def test_splitting_changes_nothing(cuts, upstream, call, proxy):
     caller = await call()
     edges = [0, *sorted(set(cuts)), len(STREAM)]
     connection = await newest(proxy)
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in itertools.pairwise(edges):
         if connection.transport is None:
             break
         connection.data_received(STREAM[start:end])
@@ -355,8 +347,7 @@ async def newest(proxy):
     """
     Return the one connection that is open, once it is.
     """
-    while not proxy.connections:
-        await asyncio_turn()
+    await proxy.until(lambda: proxy.connections)
     (connection,) = proxy.connections
     return connection
 
@@ -384,7 +375,7 @@ async def test_chunked_body_survives_any_cut(pieces, cuts, upgrade, upstream, ca
     caller = await call()
     connection = await newest(proxy)
     edges = sorted({0, len(stream), *(cut for cut in cuts if cut < len(stream))})
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in itertools.pairwise(edges):
         connection.data_received(stream[start:end])
     for _ in range(2):
         assert (await caller.message())[1] == b"ok"
