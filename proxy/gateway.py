@@ -23,7 +23,6 @@ from proxy.core.admit import admit, bearer
 from proxy.core.decide import confine, decide, upstream_head
 from proxy.core.headers import (
     AUTHORIZATION,
-    PROXY_STATUS,
     REQUEST_ID,
     VIA,
     valid_request_id,
@@ -129,6 +128,7 @@ class Request(Exchange):
         "token",
         "token_from",
         "token_wait",
+        "upstream_id",
     )
 
     def __init__(self, gateway: Gateway, caller: Downstream, head: RequestHead) -> None:
@@ -144,6 +144,7 @@ class Request(Exchange):
         self.token_wait = 0.0
         self.foreign = False  # the caller's own Authorization goes up
         self.replayed = False
+        self.upstream_id = b""  # the upstream's own name for the request
         self._forwarded = 0.0
 
     # 1. Decide
@@ -164,7 +165,9 @@ class Request(Exchange):
             return
         slot = lane.slot
         token = slot.token
-        if token is not None and self.started < token.serve_until:
+        if self.foreign:
+            self.send(lane, None)
+        elif token is not None and self.started < token.serve_until:
             slot.used = True
             self.token_from = "static" if token.kind == "static" else "cached"
             if slot.stale:
@@ -241,22 +244,22 @@ class Request(Exchange):
 
     # 3. Forward
 
-    def send(self, lane: Lane, token: Token) -> None:
+    def send(self, lane: Lane, token: Token | None) -> None:
         """
-        Send the request upstream as the route says, with this token.
+        Send the request upstream as the route says, with this token; None for the caller's own.
         """
-        self.token = None if self.foreign else token
+        self.token = token
         self._forwarded = self.gateway.now() if self.token_wait else self.started
         self.forward(lane.pool, self._head(lane, token), lane.timeouts)
 
-    def _head(self, lane: Lane, token: Token) -> bytes:
+    def _head(self, lane: Lane, token: Token | None) -> bytes:
         decision = self.decision
         assert decision is not None
         return upstream_head(
             decision,
             lane.plan,
             self.head,
-            token.header,
+            b"" if token is None else token.header,
             request_id=self.request_id,
             via=self.generation.via,
         )
@@ -277,13 +280,14 @@ class Request(Exchange):
         return self._lines(response)
 
     def _lines(self, response: ResponseHead) -> bytes:
-        named = False
-        for name, _, index in response.aside:
-            if name == PROXY_STATUS:
-                response.lines[index] = b""
-            elif name == REQUEST_ID:
-                named = True
-        return b"" if named else b"X-Request-Id: %b\r\n" % self.request_id.encode()
+        """
+        Return the lines to add; one id, ours, so that the answer can be found in the log.
+        """
+        for name, value, index in response.aside:
+            response.lines[index] = b""
+            if name == REQUEST_ID and value != self.request_id.encode():
+                self.upstream_id = value
+        return b"X-Request-Id: %b\r\n" % self.request_id.encode()
 
     def _curable(self, lane: Lane, token: Token) -> bool:
         if self.replayed or token.kind == "static":
@@ -356,29 +360,30 @@ class Request(Exchange):
         gateway = self.gateway
         now = gateway.now()
         lane, error = self.lane, self.error
-        gateway.access.write(
-            {
-                "request_id": self.request_id,
-                "trace_id": None,
-                "client": self.caller.peer,
-                "caller": self.caller_name,
-                "method": self.head.method.decode("ascii"),
-                "path": self._path(),
-                "route": None if self.decision is None else self.decision.route.name,
-                "service_user": None if lane is None else lane.plan.service_user,
-                "upstream": None if lane is None else lane.plan.upstream,
-                "status": self.status,
-                "upstream_status": self.upstream_status or None,
-                "error": self._why(error),
-                "token": self.token_from or None,
-                "replayed": self.replayed,
-                "bytes_in": self.bytes_in,
-                "bytes_out": self.bytes_out,
-                "duration_ms": milliseconds(now - self.started),
-                "token_ms": milliseconds(self.token_wait) if self.token_wait else 0.0,
-                "upstream_ms": milliseconds(now - self._forwarded) if self._forwarded else None,
-            }
-        )
+        line = {
+            "request_id": self.request_id,
+            "trace_id": None,
+            "client": self.caller.peer,
+            "caller": self.caller_name,
+            "method": self.head.method.decode("ascii"),
+            "path": self._path(),
+            "route": None if self.decision is None else self.decision.route.name,
+            "service_user": None if lane is None else lane.plan.service_user,
+            "upstream": None if lane is None else lane.plan.upstream,
+            "status": self.status,
+            "upstream_status": self.upstream_status or None,
+            "error": self._why(error),
+            "token": self.token_from or None,
+            "replayed": self.replayed,
+            "bytes_in": self.bytes_in,
+            "bytes_out": self.bytes_out,
+            "duration_ms": milliseconds(now - self.started),
+            "token_ms": milliseconds(self.token_wait) if self.token_wait else 0.0,
+            "upstream_ms": milliseconds(now - self._forwarded) if self._forwarded else None,
+        }
+        if self.upstream_id:
+            line["upstream_request_id"] = self.upstream_id[:128].decode("ascii", "replace")
+        gateway.access.write(line)
 
     def _path(self) -> str:
         if self.decision is not None:

@@ -207,18 +207,20 @@ async def test_line_does_not_come_down(line, upstream, call):
     assert line not in await caller.head()
 
 
-async def test_upstreams_request_id_stands(upstream, call):
+async def test_the_answer_bears_the_id_of_the_log(upstream, call, proxy):
     """
-    An X-Request-Id the upstream answers with is not doubled.
+    Another id the upstream answers with goes into the log, not to the caller beside ours.
     """
     caller = await call(HEAD)
     peer = await upstream.accept()
     await peer.head()
     peer.send(b"HTTP/1.1 200 OK\r\nX-Request-Id: theirs\r\nContent-Length: 0\r\n\r\n")
     head = await caller.head()
+    record = await proxy.record()
 
     assert head.count(b"X-Request-Id") == 1
-    assert b"X-Request-Id: theirs\r\n" in head
+    assert f"X-Request-Id: {record['request_id']}\r\n".encode() in head
+    assert record["upstream_request_id"] == "theirs"
 
 
 async def test_head_keeps_its_content_length_and_the_connection(upstream, call):

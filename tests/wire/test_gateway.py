@@ -201,6 +201,22 @@ async def test_callers_own_token_is_not_replaced(upstream, call, proxy):
     assert not proxy.keeper.renewed
 
 
+async def test_callers_own_token_waits_for_no_mint(upstream, call, proxy):
+    """
+    It goes up at once, and the log says that no token of ours was used.
+    """
+    proxy.keeper.slots.clear()
+    proxy.keeper.value = ""
+    await proxy.start([{"name": "api", "authorization": "keep"}])
+    await call(b"GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer own\r\n\r\n")
+    peer = await upstream.accept()
+    head = await peer.head()
+    peer.send(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+    assert b"Authorization: Bearer own\r\n" in head
+    assert (await proxy.record())["token"] is None
+
+
 async def test_403_never_renews(upstream, call, proxy):
     """
     Forbidden is no question of the token's age.
