@@ -15,8 +15,8 @@ LABEL org.opencontainers.image.title="authproxy" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /opt/authproxy /opt/authproxy
 ENV PATH=/opt/authproxy/bin:$PATH \
-    PYTHONDONTWRITEBYTECODE=1 \
-    AUTHPROXY_CONFIG=/etc/authproxy/proxy.yaml
+    PYTHONDONTWRITEBYTECODE=1
+# proxy.yaml is looked for in /etc/authproxy; the AUTHPROXY_ variables alone do as well.
 USER 65532:65532
 EXPOSE 8080
 STOPSIGNAL SIGTERM

@@ -310,8 +310,9 @@ class Request(Exchange):
         """
         try:
             token = await self.generation.keeper.renew(lane.plan.service_user, refused)
-        except ProxyError:
-            token = refused  # the keeper has said why; the upstream's own answer goes down
+        except ProxyError as error:
+            self.fail(error)  # no token to be had: our trouble, and no 401 to the caller
+            return
         except Exception as bug:  # noqa: BLE001 - one request must not take the loop's callback down
             self._bug(bug)
             return
@@ -393,4 +394,6 @@ class Request(Exchange):
     def _why(self, error: ProxyError | None) -> str | None:
         if error is not None:
             return f"{error.code}: {error.reason}"
+        if self.status == 401 and self.token is not None:
+            return "token_refused: the upstream refused the service user's token"
         return "caller_left" if self.status == CALLER_LEFT else None

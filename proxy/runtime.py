@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import gc
 import itertools
+import os
 import random
 import secrets
+import socket
 import stat
 import time
 from dataclasses import dataclass, field
@@ -43,6 +46,7 @@ if TYPE_CHECKING:
 
     from structlog.typing import FilteringBoundLogger
 
+    from proxy.config.draft import Place
     from proxy.config.load import Loaded
     from proxy.config.model import Listener
     from proxy.generation import Generation
@@ -202,7 +206,9 @@ class Runtime:
         for index, listener in enumerate(loaded.settings.listen):
             await self._listen(index, listener, stack)
         if loaded.settings.admin is not None:
-            with _naming("admin", loaded.settings.admin, loaded.origin):
+            with _naming(("admin",), loaded.settings.admin, loaded):
+                if isinstance(loaded.settings.admin, UnixAddress):
+                    _clear_socket(loaded.settings.admin.path)
                 await admin.start(loaded.settings.admin)
             self.admin = admin.address
         sweeper = sweep_forever(self._swept, around.clock.boot)
@@ -227,13 +233,13 @@ class Runtime:
         loop = asyncio.get_running_loop()
         address = listener.address
         factory = partial(Downstream, self._gateway, index, self._connections)
-        with _naming("listen", address, self._loaded.origin):
+        with _naming(("listen", index), address, self._loaded):
             tls = listener_tls(listener, self._loaded.base)
             if isinstance(address, UnixAddress):
                 _clear_socket(address.path)
                 server = await loop.create_unix_server(factory, str(address.path), ssl=tls)
                 address.path.chmod(0o660)
-                stack.callback(address.path.unlink, missing_ok=True)
+                stack.callback(_remove, address.path, address.path.stat().st_ino)
                 self.addresses.append(str(address))
             else:
                 server = await loop.create_server(
@@ -275,19 +281,22 @@ class Runtime:
 
 
 @contextlib.contextmanager
-def _naming(path: str, address: object, origin: str) -> Iterator[None]:
+def _naming(place: Place, address: object, loaded: Loaded) -> Iterator[None]:
     """
-    Turn a failure to listen into a problem that names the address.
+    Turn a failure to listen into a problem that names the setting and its address.
     """
     try:
         yield
     except OSError as error:
-        reason = error.strerror or type(error).__name__
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        mark = loaded.marks.get(place)
         problem = Problem(
-            path,
+            "".join(f"[{part}]" if isinstance(part, int) else str(part) for part in place),
             f"cannot listen on {address}: {reason}",
             instead="choose another address, or stop what uses this one",
-            file=origin,
+            file=loaded.origin,
+            line=mark.line if mark else 0,
+            column=mark.column if mark else 0,
         )
         raise ConfigError([problem]) from error
 
@@ -295,7 +304,27 @@ def _naming(path: str, address: object, origin: str) -> Iterator[None]:
 def _clear_socket(path: Path) -> None:
     """
     Remove the socket a process that is gone left behind; anything but a socket stays.
+
+    Raises:
+        OSError: Somebody listens there.
     """
     with contextlib.suppress(FileNotFoundError):
-        if stat.S_ISSOCK(path.stat().st_mode):
+        if not stat.S_ISSOCK(path.stat().st_mode):
+            return
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(1.0)
+            try:
+                probe.connect(str(path))
+            except ConnectionRefusedError:
+                path.unlink()
+            else:
+                raise OSError(errno.EADDRINUSE, "somebody listens there")
+
+
+def _remove(path: Path, inode: int) -> None:
+    """
+    Remove our own socket; another's that has taken its place stays.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        if path.stat().st_ino == inode:
             path.unlink()

@@ -12,11 +12,12 @@ from urllib.parse import urlsplit
 import click
 
 from proxy.cli.terminal import config_option, label, load_config
+from proxy.config.route import METHODS
 from proxy.core.admit import ANONYMOUS, admit
 from proxy.core.decide import Plan, confine, decide, upstream_head
 from proxy.core.headers import REQUEST_ID, valid_request_id
 from proxy.core.route import Lost, Table
-from proxy.errors import ProxyError
+from proxy.errors import BadRequest, ProxyError
 from proxy.generation import plan_routes, request_roles
 from proxy.wire.message import read_request
 
@@ -49,12 +50,19 @@ class Explained:
     sent: str
 
 
-@click.command("explain")
+@click.command("explain", short_help="Say which route a request takes, and why.")
 @click.argument("method")
 @click.argument("url")
 @config_option
-@click.option("--caller", metavar="NAME", help="Who calls; a name under `callers`.")
-@click.option("-H", "--header", "headers", multiple=True, metavar="'NAME: VALUE'")
+@click.option("--caller", metavar="NAME", help="Who calls: a name under `callers`.")
+@click.option(
+    "-H",
+    "--header",
+    "headers",
+    multiple=True,
+    metavar="'NAME: VALUE'",
+    help="A header of the request; may be repeated.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 @click.pass_context
 def command(  # noqa: PLR0913 - one parameter per option
@@ -77,8 +85,10 @@ def command(  # noqa: PLR0913 - one parameter per option
     if caller is not None and caller != ANONYMOUS and caller not in loaded.settings.callers:
         known = ", ".join(loaded.settings.callers) or "none"
         raise click.UsageError(f"no caller {caller!r} in the configuration; there are: {known}")
-    fields = _headers(url, headers)
-    target = _target(url)
+    if method.upper() == "CONNECT":
+        fields, target = [(b"Host", url.encode())], url.encode()
+    else:
+        fields, target = _headers(url, headers), _target(url)
     explained = explain(loaded, (method.encode(), target), fields, caller)
     click.echo(
         json.dumps(_facts(explained), indent=2) if as_json else _text(explained, loaded).rstrip()
@@ -126,6 +136,8 @@ def explain(
     routes = plan_routes(loaded.settings)
     table = Table(routes)
     try:
+        if line[0].decode() not in METHODS | {"CONNECT", "TRACE"}:
+            raise BadRequest("the method is none that HTTP parsers know; methods are in capitals")
         head = read_request((*line, "1.1"), fields, request_roles(routes))
         decision = decide(table, head.method, head.target, head.host, head.field)
         confine(decision.route.action, decision.route.match.path, decision.target)
@@ -174,7 +186,7 @@ def _admitted(loaded: Loaded, plan: Plan, caller: str | None) -> str:
 def _sent(decision: Decision[Plan], plan: Plan, head: RequestHead) -> str:
     own = head.field(REQUEST_ID)
     request_id = own.decode() if own is not None and valid_request_id(own) else "…"
-    via = b"Via: 1.1 authproxy\r\n"
+    via = "Via: 1.1 authproxy-…\r\n".encode()
     sent = upstream_head(decision, plan, head, BEARER, request_id=request_id, via=via)
     return "\n".join(_hide(line) for line in sent.decode().split("\r\n") if line)
 
@@ -227,6 +239,6 @@ def _text(explained: Explained, loaded: Loaded) -> str:
         out.append(f"{label('upstream')}{plan.upstream}")
     out.extend(f"{label('lost')}{lost.route}: {lost.why}" for lost in explained.lost)
     if explained.sent:
-        out.append(label("request"))
+        out.append(label("request").rstrip())
         out.extend(f"    {line}" for line in explained.sent.split("\n"))
     return "\n".join(out)

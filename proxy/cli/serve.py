@@ -5,9 +5,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import resource
 import signal
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -16,12 +19,16 @@ from proxy.cli.terminal import config_option, load_config, run_async
 from proxy.observe.log import wants_console
 from proxy.observe.sink import Sink
 from proxy.runtime import Runtime, Surroundings
+from proxy.wire.connection import Limits
 
 if TYPE_CHECKING:
     from proxy.config.load import Loaded
 
+RESERVE = 32
+"""File descriptors for everything but connections: files, sockets that listen, the issuers."""
 
-@click.command("run")
+
+@click.command("run", short_help="Serve until SIGTERM or Ctrl-C.")
 @config_option
 @click.option(
     "--log-format",
@@ -32,18 +39,21 @@ if TYPE_CHECKING:
 )
 def command(config: str | None, log_format: str) -> None:
     """
-    Serve until SIGTERM or Ctrl-C, then let requests in flight end.
+    Serve until SIGTERM or Ctrl-C, then let requests in flight end, for up to 30 s.
+
+    A second signal ends the process at once.
     """
     loaded = load_config(config)
     console = wants_console() if log_format == "auto" else log_format == "console"
     sink = Sink(sys.stdout.fileno())
     try:
-        run_async(serve(loaded, Surroundings(sink, os.environ, console=console)))
+        around = Surroundings(sink, os.environ, console=console, limits=limits())
+        run_async(serve(loaded, around, sink))
     finally:
         sink.close()
 
 
-async def serve(loaded: Loaded, around: Surroundings) -> None:
+async def serve(loaded: Loaded, around: Surroundings, sink: Sink) -> None:
     """
     Serve until SIGTERM or SIGINT; a second one ends the process at once.
     """
@@ -51,6 +61,7 @@ async def serve(loaded: Loaded, around: Surroundings) -> None:
 
     def on_signal() -> None:
         if stop.is_set():
+            sink.close()
             os._exit(1)
         stop.set()
 
@@ -58,6 +69,30 @@ async def serve(loaded: Loaded, around: Surroundings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
     async with Runtime(loaded, around) as runtime:
+        loop.add_signal_handler(
+            signal.SIGHUP,
+            lambda: runtime.log.warning(
+                "config.reload_skipped", reason="this version reads its files at start; restart it"
+            ),
+        )
         for problem in loaded.warnings:
             runtime.log.warning("config.warning", problem=str(problem))
         await stop.wait()
+
+
+def limits() -> Limits:
+    """
+    Return limits that leave a file descriptor for each connection's other end.
+
+    The soft limit of open files is raised to the hard one first: shells set it low for programs
+    that still use select(2).
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    standard = Limits()
+    if soft == resource.RLIM_INFINITY:
+        return standard
+    most = max(1, (soft - RESERVE) // 2)
+    return replace(standard, connections=min(standard.connections, most))

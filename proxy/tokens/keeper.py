@@ -29,11 +29,11 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from proxy.errors import CredentialInvalid, TokenError
+from proxy.errors import CredentialInvalid, MintRejected, TokenError
 from proxy.tasks import spawn
 from proxy.tokens.backoff import again
 from proxy.tokens.flight import Flights
-from proxy.tokens.slot import EXPIRED, REFUSED, Slot
+from proxy.tokens.slot import EXPIRED, REFUSED, REFUSED_AGAIN, Slot
 from proxy.tokens.supply import Supply
 
 if TYPE_CHECKING:
@@ -147,10 +147,12 @@ class Keeper:
             return await self.get(name)
         slot.used = True
         if token.kind == "static":
-            if slot.doubt():
+            if slot.doubt(CredentialInvalid(REFUSED)):
                 self._supply.tell("token.refused", slot, reason=REFUSED)
             return token
         if not slot.backoff.may_replace(self._clock.boot()):
+            if slot.doubt(MintRejected(REFUSED_AGAIN)):
+                self._supply.tell("token.refused", slot, reason=REFUSED_AGAIN)
             return token
         slot.empty(refused=True)
         self._supply.tell("token.dropped", slot, reason="refused", fingerprint=token.fingerprint)

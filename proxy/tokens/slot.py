@@ -27,11 +27,18 @@ if TYPE_CHECKING:
     from proxy.core.clock import Clock
     from proxy.core.grant import Method, ServiceUser
     from proxy.core.token import Token
+    from proxy.errors import TokenError
 
 EXPIRED = "the personal access token has passed its stated expiry; create a new one"
 REFUSED = (
     "an upstream answered the personal access token with 401: it has expired, was removed, or its"
     " user is locked; create a new one"
+)
+
+REFUSED_AGAIN = (
+    "an upstream answered a token with 401 that had just replaced a refused one; another would not"
+    " help at once: is a scope missing (ZITADEL's APIs need urn:zitadel:iam:org:project:id:zitadel:aud,"
+    " a backend its project's), or is the user locked?"
 )
 
 Condition = Literal["ready", "stale", "idle", "cold", "failing", "refused"]
@@ -49,7 +56,7 @@ class UserState:
         required: Whether the proxy's readiness waits for it.
         condition: `ready` has a token · `stale` has one, but renewing it fails · `idle` needs
             none, the last one ended unused · `cold` was never asked for · `failing` has none ·
-            `refused` has a personal access token that an upstream answered with 401.
+            `refused` has a token that an upstream answered with 401 and that is not replaced.
         fingerprint: Of the token at hand; empty without one.
         age: Seconds since that token was asked for; None without one.
         expires_in: Seconds it may still be handed out; None without one or without an end.
@@ -163,14 +170,14 @@ class Slot:
         else:
             self.fill(token, 0.0)
 
-    def doubt(self) -> bool:
+    def doubt(self, error: TokenError) -> bool:
         """
-        Remember that an upstream refused the personal access token; say whether that is news.
+        Remember that an upstream refused a token that is not replaced; say whether that is news.
         """
         if self.refused is self.token:
             return False
         self.refused = self.token
-        self.backoff.error = CredentialInvalid(REFUSED)
+        self.backoff.error = error
         return True
 
     def usable(self, now: float) -> bool:

@@ -44,6 +44,7 @@ class Limits:
         body_time: Seconds without a body byte while one is awaited.
         idle_time: Seconds a connection may rest between requests.
         linger_time: Seconds for which a closing connection's bytes are still read.
+        connections: Callers' connections at once, over all listeners.
         waste: Body bytes read and thrown away after an early answer before the connection closes.
     """
 
@@ -55,6 +56,7 @@ class Limits:
     body_time: float = 30.0
     idle_time: float = 75.0
     linger_time: float = 2.0
+    connections: int = 16_384
     waste: int = 1024 * 1024
 
 

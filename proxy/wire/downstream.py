@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from proxy.errors import ProxyError, RequestTimeout, UpstreamTimeout
+from proxy.errors import Overloaded, ProxyError, RequestTimeout, UpstreamTimeout
 from proxy.wire.connection import CALLER_FULL, QUEUED, Limits
 from proxy.wire.reading import Reading
 
@@ -57,6 +57,10 @@ class Downstream(Reading):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self.connections.add(self)
+        most = self.limits.connections
+        if len(self.connections) > most:
+            self.doom = Overloaded(f"{most} callers are connected", retry_after=1)
+            self._refuse(self.doom)
 
     def connection_lost(self, _: Exception | None) -> None:
         self.transport = None

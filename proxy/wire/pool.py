@@ -8,6 +8,7 @@ before it does on the upstream's, so that no request meets a closing door (RFC 9
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 import ssl
@@ -112,6 +113,9 @@ class Pool:
                 UpstreamConnect(f"the upstream's certificate is refused: {error.verify_message}")
             )
         except (OSError, UnicodeError) as error:
+            if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+                exchange.fail(Overloaded("no file descriptor is left", retry_after=1))
+                return
             exchange.fail(UpstreamConnect(f"no connection to the upstream: {_words(error)}"))
         else:
             if upstream.transport is None or upstream.transport.is_closing():

@@ -120,9 +120,12 @@ class Peer:
         fields = split_message(head)
         if b"transfer-encoding" in fields:
             raw = b""
-            while not raw.endswith(b"0\r\n\r\n"):
-                raw += await soon(self.reader.readuntil(b"\r\n"))
-            return raw
+            while True:
+                line = await soon(self.reader.readuntil(b"\r\n"))
+                size = int(line.partition(b";")[0], 16)
+                if not size:
+                    return raw + line + await soon(self.reader.readuntil(b"\r\n"))
+                raw += line + await soon(self.reader.readexactly(size + 2))
         return await self.read(int(fields.get(b"content-length", b"0")))
 
     async def message(self, *, bodyless: bool = False) -> tuple[bytes, bytes]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -191,3 +192,22 @@ async def test_retired_pool_closes_as_it_comes_to_rest(upstream, call, proxy):
 
     assert (await caller.message())[1] == b"ok"
     assert await peer.gone()
+
+
+async def test_a_caller_too_many_is_told_so(upstream, call, proxy):
+    """
+    Beyond the cap a caller gets 503 with Retry-After; those who are connected notice nothing.
+    """
+    proxy.limits = replace(proxy.limits, connections=1)
+    await proxy.start()
+    upstream.answer = OK
+    first = await call(GET)
+    await first.message()
+    second = await call(GET)
+    refusal = await second.rest()
+    first.send(GET)
+
+    assert refusal.startswith(b"HTTP/1.1 503 ")
+    assert b'details="overloaded"' in refusal
+    assert b"Retry-After: 1\r\n" in refusal
+    assert (await first.message())[1] == b"ok"

@@ -74,10 +74,33 @@ async def test_second_401_passes(upstream, call, proxy):
     assert len(proxy.keeper.renewed) == 1
 
 
-@pytest.mark.parametrize("outcome", ["tok-1", MintRejected("no"), MintUnavailable("down")])
-async def test_without_a_new_token_the_original_401_passes(outcome, upstream, call, proxy):
+async def test_without_another_token_the_original_401_passes(upstream, call, proxy):
     """
-    The upstream's own answer goes down whole when no other token can be had.
+    The upstream's own answer goes down whole when the keeper holds the token for right; the log says so.
+    """
+    caller = await call(GET)
+    peer = await upstream.accept()
+    await peer.head()
+    peer.send(NO)
+    await renewing(proxy)
+    proxy.keeper.land("tok-1")
+    head, body = await caller.message()
+    record = await proxy.record()
+    caller.send(GET)
+
+    assert record["error"].startswith("token_refused")
+    assert head.startswith(b"HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Bearer error=x\r\n")
+    assert body == b"stale"
+    assert (record["status"], record["upstream_status"], record["replayed"]) == (401, 401, False)
+    assert await peer.head()
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status"), [(MintRejected("no"), 502), (MintUnavailable("down"), 503)]
+)
+async def test_a_mint_that_fails_is_no_401(outcome, status, upstream, call, proxy):
+    """
+    The upstream's 401 came of our own token trouble: the caller, who would log in, gets our answer.
     """
     caller = await call(GET)
     peer = await upstream.accept()
@@ -85,14 +108,12 @@ async def test_without_a_new_token_the_original_401_passes(outcome, upstream, ca
     peer.send(NO)
     await renewing(proxy)
     proxy.keeper.land(outcome)
-    head, body = await caller.message()
+    head, _ = await caller.message()
     record = await proxy.record()
-    caller.send(GET)
 
-    assert head.startswith(b"HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Bearer error=x\r\n")
-    assert body == b"stale"
-    assert (record["status"], record["upstream_status"], record["replayed"]) == (401, 401, False)
-    assert await peer.head()
+    assert head.startswith(b"HTTP/1.1 %d " % status)
+    assert b"application/problem+json" in head
+    assert (record["status"], record["upstream_status"]) == (status, 401)
 
 
 async def test_held_401_with_a_long_body_comes_down_whole(upstream, call, proxy):
@@ -104,7 +125,7 @@ async def test_held_401_with_a_long_body_comes_down_whole(upstream, call, proxy)
     await peer.head()
     peer.send(b"HTTP/1.1 401 No\r\nContent-Length: 9000000\r\n\r\n" + b"x" * 9_000_000)
     await renewing(proxy)
-    proxy.keeper.land(MintTimeout("slow"))
+    proxy.keeper.land("tok-1")
 
     assert len((await caller.message())[1]) == 9_000_000
 
@@ -120,7 +141,7 @@ async def test_held_401_whose_connection_is_lost(end, upstream, call, proxy):
     peer.send(NO)
     await renewing(proxy)
     getattr(peer, end)()
-    proxy.keeper.land(MintTimeout("slow"))
+    proxy.keeper.land("tok-1")
 
     assert (await caller.message())[1] == b"stale"
 

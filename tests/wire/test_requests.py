@@ -3,7 +3,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -360,6 +360,7 @@ async def newest(proxy):
     cuts=st.lists(st.integers(1, 200), max_size=8),
     upgrade=st.booleans(),
 )
+@example(pieces=[b"0\r\n\r\n", b"a"], cuts=[], upgrade=True)  # data that looks like the end
 async def test_chunked_body_survives_any_cut(pieces, cuts, upgrade, upstream, call, proxy):
     """
     A chunked body, cut anywhere, with or without an upgrade nobody takes, arrives as what it is.
