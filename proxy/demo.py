@@ -62,7 +62,7 @@ class Told:
     Attributes:
         sample: The request.
         status: What the client got.
-        body: The start of the response's body.
+        body: The response's body, on one line.
         attached: The credential the sandbox received, all but its start hidden.
         token: Where the token came from: `minted` while it waited, `cached`, `static`.
         duration: Milliseconds in the proxy.
@@ -147,7 +147,7 @@ class Demo:
         return Told(
             sample=sample,
             status=status,
-            body=shorten(body),
+            body=one_line(body),
             attached=redact(hit),
             token=line["token"] or "none",
             duration=line["duration_ms"],
@@ -159,7 +159,7 @@ class Demo:
         Send one request without any credential straight to the sandbox.
         """
         async with self._client.get(self.sandbox.url + path) as response:
-            return HTTPStatus(response.status), shorten(await response.text())
+            return HTTPStatus(response.status), one_line(await response.text())
 
 
 @contextlib.asynccontextmanager
@@ -200,9 +200,8 @@ def redact(hit: Hit) -> str:
     return f"Authorization: Bearer {text[:6]}***  ({len(text)} characters)"
 
 
-def shorten(body: str, width: int = 88) -> str:
+def one_line(body: str) -> str:
     """
-    Return the start of a body on one line.
+    Return a body on one line.
     """
-    line = " ".join(body.split())
-    return line if len(line) <= width else f"{line[: width - 1]}…"
+    return " ".join(body.split())

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import signal
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ import click
 
 from proxy.cli.terminal import run_async
 from proxy.demo import SAMPLES, Demo, Sample, Told, open_demo
+from proxy.observe.console import printable
 
 if TYPE_CHECKING:
     from http import HTTPStatus
@@ -20,8 +22,14 @@ if TYPE_CHECKING:
 MINTED = 2
 """How many of the three service users have their tokens minted."""
 
+NARROW, WIDE = 60, 100
+"""Columns a line is cut for, at least and at most, whatever the terminal's width."""
 
-@click.command("demo")
+INDENT = 14
+"""Columns before an answer's body."""
+
+
+@click.command("demo", short_help="Show the proxy at work before an embedded sandbox.")
 @click.option("--once", is_flag=True, help="End after the sample requests instead of serving on.")
 @click.pass_context
 def command(ctx: click.Context, *, once: bool) -> None:
@@ -51,16 +59,16 @@ def _introduce(demo: Demo) -> None:
     click.echo("  client ──── no credential ────▶ authproxy ──── Bearer token ────▶ API")
     click.echo()
     for name, url, what in (
-        ("authproxy", demo.url, "finds the route, attaches its service user's token"),
-        ("ZITADEL", demo.sandbox.url, "a stand-in, in memory: it verifies what it is shown"),
-        ("backend", demo.sandbox.backend_url, "asks ZITADEL about every token it is shown"),
+        ("authproxy", demo.url, "attaches the token its route names"),
+        ("ZITADEL", demo.sandbox.url, "a stand-in that verifies what it is shown"),
+        ("backend", demo.sandbox.backend_url, "asks ZITADEL about each token it sees"),
     ):
-        click.echo(f"  {name:<10} {click.style(f'{url:<24}', fg='cyan')} {_dim(what)}")
+        click.echo(f"  {name:<10} {click.style(f'{url:<22}', fg='cyan')}  {_dim(what)}")
     click.echo()
 
 
 async def _rounds(demo: Demo) -> bool:
-    click.echo(_bold("1  Before anybody asks: tokens"))
+    click.echo(_bold("1  Before anybody asks: tokens, renewed before they end"))
     minted = {}
     for _ in range(MINTED):
         line = await demo.log.mint()
@@ -73,7 +81,7 @@ async def _rounds(demo: Demo) -> bool:
     for told in first:
         _show(told)
     click.echo()
-    click.echo(_bold("3  The same again: every token comes from the cache"))
+    click.echo(_bold("3  The same again: no token is minted"))
     second = [await demo.ask(sample) for sample in SAMPLES]
     for told in second:
         _show_again(told)
@@ -92,10 +100,11 @@ def _show_token(sample: Sample, line: dict[str, Any] | None) -> None:
     elif line["event"] == "token.minted":
         click.echo(
             f"  {who} {sample.method:<22} minted in {line['seconds'] * 1e3:.0f} ms, "
-            f"good for {line['lifetime'] / 3600:.1f} h, renewed before it ends"
+            f"good for {line['lifetime'] / 3600:.1f} h"
         )
     else:
-        click.secho(f"  {sample.user} {line.get('reason', line['event'])}", fg="red")
+        reason = str(line.get("reason", line["event"]))
+        click.secho(_cut(f"  {sample.user} {printable(reason)}", _columns()), fg="red")
 
 
 def _show(told: Told) -> None:
@@ -107,13 +116,13 @@ def _show(told: Told) -> None:
     if told.target != f"GET {sample.path}":
         click.echo(f"    upstream  {told.target}")
     click.echo(f"    answer    {_status(told.status)} {_dim(f'in {told.duration:.1f} ms')}")
-    click.echo(f"              {_dim(told.body)}")
+    click.echo(" " * INDENT + _dim(_cut(printable(told.body), _columns() - INDENT)))
 
 
 def _show_again(told: Told) -> None:
     click.echo(
         f"  {told.sample.path:<26} {told.sample.user:<12} {_status(told.status)}  "
-        f"token {click.style(f'{told.token:<7}', fg='green')} {_dim(f'in {told.duration:.1f} ms')}"
+        f"{click.style(told.token, fg='green')} token  {_dim(f'in {told.duration:.1f} ms')}"
     )
 
 
@@ -122,7 +131,7 @@ async def _without(demo: Demo) -> bool:
     click.echo(_bold("4  The same request straight to ZITADEL, without the proxy"))
     status, body = await demo.ask_directly(path)
     click.echo(f"  GET {path}   {_status(status)}")
-    click.echo(f"  {_dim(body)}")
+    click.echo(f"  {_dim(_cut(printable(body), _columns() - 2))}")
     click.echo()
     return status == 401
 
@@ -152,10 +161,23 @@ async def _report(demo: Demo) -> None:
         line = await demo.log.request()
         went = f"{line['route']} as {line['service_user']}" if line["route"] else "no route"
         token = f", token {line['token']}" if line["token"] else ""
-        click.echo(
-            f"  {line['status']} {line['method']} {line['path']} "
-            + _dim(f"→ {went}{token}, {line['duration_ms']} ms")
-        )
+        tail = f"→ {went}{token}, {line['duration_ms']} ms"
+        asked = printable(f"  {line['status']} {line['method']} {line['path']}")
+        click.echo(f"{_cut(asked, _columns() - len(tail) - 1)} {_dim(tail)}")
+
+
+def _columns() -> int:
+    """
+    Return for how many columns lines are cut; 80 where there is no terminal.
+    """
+    return min(max(shutil.get_terminal_size().columns, NARROW), WIDE)
+
+
+def _cut(text: str, width: int) -> str:
+    """
+    Return the start of a text if it is wider than *width* columns.
+    """
+    return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
 def _status(status: HTTPStatus) -> str:

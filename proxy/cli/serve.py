@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 import click
 
 from proxy.cli.terminal import config_option, load_config, run_async
-from proxy.observe.log import wants_console
+from proxy.observe.log import loss_notice, wants_console
 from proxy.observe.sink import Sink
-from proxy.runtime import Runtime, Surroundings
+from proxy.runtime import Runtime, Surroundings, real_clock
 from proxy.wire.connection import Limits
 
 if TYPE_CHECKING:
@@ -45,7 +45,8 @@ def command(config: str | None, log_format: str) -> None:
     """
     loaded = load_config(config)
     console = wants_console() if log_format == "auto" else log_format == "console"
-    sink = Sink(sys.stdout.fileno())
+    notice = loss_notice(real_clock().wall, console=console)
+    sink = Sink(sys.stdout.fileno(), notice=notice)
     try:
         around = Surroundings(sink, os.environ, console=console, limits=limits())
         run_async(serve(loaded, around, sink))

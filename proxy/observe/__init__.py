@@ -2,9 +2,11 @@
 What the proxy says of itself.
 
 sink
-    Lines on their way out: never blocks the loop, counts what it had to drop.
+    Lines on their way out: never blocks the loop, says what it had to drop.
 access
     One line per request.
 log
     Every other event, through structlog.
+console
+    What both look like to a person.
 """

@@ -11,6 +11,8 @@ import json
 from time import gmtime, strftime
 from typing import TYPE_CHECKING, Any
 
+from proxy.observe.console import DIM, GREEN, RED, YELLOW, paint, printable, wants_colour
+
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
@@ -101,27 +103,45 @@ class AccessLog:
 class ConsoleAccessLog(AccessLog):
     """
     The same lines for a person at a terminal.
+
+    Args:
+        sink: Where they go.
+        wall: Seconds since the epoch.
+        loop: As for `AccessLog`.
+        colour: Whether to use colours; by default, if standard output's reader wants them.
     """
+
+    def __init__(
+        self,
+        sink: LineSink,
+        wall: Callable[[], float],
+        loop: asyncio.AbstractEventLoop,
+        *,
+        colour: bool | None = None,
+    ) -> None:
+        super().__init__(sink, wall, loop)
+        self._colour = wants_colour() if colour is None else colour
 
     def write(self, record: dict[str, Any]) -> None:
         """
         Write one line: status, method, path, where it went, as whom, how long it took.
         """
         status = record["status"]
-        colour = 32 if status < 400 else 33 if status < 500 else 31
+        shade = GREEN if status < 400 else YELLOW if status < 500 else RED
         went = f"{record['route']} as {record['service_user']}" if record["route"] else "no route"
         extras = [f"{key}={record[key]}" for key in ("token", "caller", "error") if record.get(key)]
         if record.get("replayed"):
             extras.append("replayed")
-        clock = timestamp(self._wall())[11:19]
-        asked = f"{record['method']} {record['path']}" if record["method"] else "no request"
         if record["duration_ms"] is not None:
             extras.append(f"{record['duration_ms']} ms")
-        line = (
-            f"\x1b[2m{clock}\x1b[0m \x1b[{colour}m{status}\x1b[0m {asked} "
-            f"\x1b[2m→ {went} {' '.join(extras)}\x1b[0m\n"
+        asked = f"{record['method']} {record['path']}" if record["method"] else "no request"
+        words = (
+            paint(timestamp(self._wall())[11:19], DIM, colour=self._colour),
+            paint(str(status), shade, colour=self._colour),
+            printable(asked),
+            paint(printable(" ".join((f"→ {went}", *extras))), DIM, colour=self._colour),
         )
-        self._sink.put(line.encode("utf-8", "replace"))
+        self._sink.put(f"{' '.join(words)}\n".encode("utf-8", "replace"))
 
 
 def milliseconds(seconds: float) -> float:

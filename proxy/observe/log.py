@@ -8,12 +8,12 @@ blanked here.
 from __future__ import annotations
 
 import logging
-import sys
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from proxy.observe.access import dumps, timestamp
+from proxy.observe.console import ConsoleRenderer, wants_colour, wants_console
 
 if TYPE_CHECKING:
     from collections.abc import Callable, MutableMapping
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger, Processor, WrappedLogger
 
     from proxy.observe.sink import LineSink
+
+__all__ = ["loss_notice", "make_logger", "wants_colour", "wants_console"]
 
 # Keys whose values would be credentials if anybody ever logged them
 TELLING = frozenset(
@@ -71,7 +73,12 @@ def redact(
 
 
 def make_logger(
-    sink: LineSink, wall: Callable[[], float], *, console: bool, level: int = logging.INFO
+    sink: LineSink,
+    wall: Callable[[], float],
+    *,
+    console: bool,
+    colour: bool | None = None,
+    level: int = logging.INFO,
 ) -> FilteringBoundLogger:
     """
     Return the logger for events.
@@ -80,34 +87,23 @@ def make_logger(
         sink: Where lines go.
         wall: Seconds since the epoch.
         console: For a person rather than a machine.
+        colour: Whether a person gets colours; by default, if standard output's reader wants them.
         level: The lowest level that is written.
     """
 
     def stamp(
         _logger: WrappedLogger, _method: str, event: MutableMapping[str, Any]
     ) -> MutableMapping[str, Any]:
-        return {"timestamp": timestamp(wall()), **event}
+        first = {"timestamp": timestamp(wall()), "level": event["level"], "event": event["event"]}
+        return {**first, **event}
 
-    def to_json(record: Any, **_: Any) -> bytes:
-        return dumps(record, default=repr)
-
-    last: Processor
+    last: tuple[Processor, ...] = (_tracebacks(), structlog.processors.JSONRenderer(_to_json))
     if console:
-        last = structlog.dev.ConsoleRenderer(
-            exception_formatter=structlog.dev.plain_traceback, sort_keys=False
-        )
-    else:
-        last = structlog.processors.JSONRenderer(serializer=to_json)
-    processors: list[Processor] = [
-        structlog.processors.add_log_level,
-        redact,
-        *([] if console else [structlog.processors.dict_tracebacks]),
-        stamp,
-        last,
-    ]
+        render = ConsoleRenderer(colour=wants_colour() if colour is None else colour)
+        last = (structlog.processors.format_exc_info, render)
     logger: FilteringBoundLogger = structlog.wrap_logger(
         SinkLogger(sink),
-        processors=processors,
+        processors=[structlog.processors.add_log_level, redact, stamp, *last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         context_class=dict,
         cache_logger_on_first_use=True,
@@ -115,8 +111,37 @@ def make_logger(
     return logger
 
 
-def wants_console(stream: TextIO = sys.stdout) -> bool:
+def _tracebacks() -> Processor:
     """
-    Return whether a person reads: the stream is a terminal.
+    Return what makes a structure of a traceback; without locals, which hold callers' headers.
     """
-    return stream.isatty()
+    return structlog.processors.ExceptionRenderer(
+        structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+    )
+
+
+def _to_json(record: Any, **_: Any) -> bytes:
+    return dumps(record, default=repr)
+
+
+def loss_notice(wall: Callable[[], float], *, console: bool) -> Callable[[int], bytes]:
+    """
+    Return what a `Sink` writes once it can write again: the event `log.dropped`.
+
+    Args:
+        wall: Seconds since the epoch.
+        console: For a person rather than a machine; without colours.
+    """
+
+    def notice(lines: int) -> bytes:
+        event = {
+            "timestamp": timestamp(wall()),
+            "level": "warning",
+            "event": "log.dropped",
+            "lines": lines,
+        }
+        if console:
+            return f"{ConsoleRenderer(colour=False)(None, '', event)}\n".encode()
+        return dumps(event) + b"\n"
+
+    return notice

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import pty
+import re
 import signal
+import struct
 import sys
+import termios
 
 import aiohttp
 import pytest
@@ -27,11 +31,12 @@ async def test_the_demo_shows_all_three_methods_and_ends(start):
     assert "\x1b" not in ended.out
 
 
-async def test_in_a_terminal_the_demo_has_colours(folder, environ):
+async def in_terminal(columns: int, folder, environ) -> str:
     """
-    Where a person reads, status and credential stand out.
+    Return what `demo --once` writes to a terminal of so many columns.
     """
     master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "proxy", "demo", "--once"),
         stdin=asyncio.subprocess.DEVNULL,
@@ -57,9 +62,61 @@ async def test_in_a_terminal_the_demo_has_colours(folder, environ):
         text = await asyncio.to_thread(read)
         assert await process.wait() == 0
     os.close(master)
+    return text.decode()
 
-    assert b"\x1b[32m200 OK" in text
-    assert b"\x1b[31m401 Unauthorized" in text
+
+def widths(text: str) -> list[int]:
+    """
+    Return how many columns each line takes, colours aside.
+    """
+    return [len(re.sub(r"\x1b\[[0-9;]*m", "", line)) for line in text.splitlines()]
+
+
+async def test_in_a_terminal_the_demo_has_colours(folder, environ):
+    """
+    Where a person reads, status and credential stand out.
+    """
+    text = await in_terminal(80, folder, environ)
+
+    assert "\x1b[32m200 OK" in text
+    assert "\x1b[31m401 Unauthorized" in text
+
+
+@pytest.mark.parametrize(("columns", "widest"), [(80, 80), (300, 100)])
+async def test_no_line_of_the_demo_wraps(folder, environ, columns, widest):
+    """
+    Bodies are cut to the terminal's width, and no fixed line is wider than 80 columns.
+    """
+    text = await in_terminal(columns, folder, environ)
+
+    assert "…" in text
+    assert max(widths(text)) <= widest
+
+
+async def test_a_pipe_gets_lines_for_80_columns(start):
+    """
+    Where there is no terminal, lines are cut for 80 columns, and so is what is told of later calls.
+    """
+    demo = await start("demo", PYTHONUNBUFFERED="1")
+    url = await demo.line("curl ")
+    async with aiohttp.ClientSession() as session, session.get(url + "/long" * 50) as response:
+        await response.read()
+    assert (await demo.line("404 GET ")).endswith(" ms")
+    assert max(widths((await demo.end(signal.SIGINT)).out)) <= 80
+
+    once = await (await start("demo", "--once")).end()
+    assert 70 < max(widths(once.out)) <= 80
+
+
+async def test_the_second_round_mints_nothing(start):
+    """
+    The tokens of the second round are told for what they are: cached, and the static one's own.
+    """
+    out = (await (await start("demo", "--once")).end()).out
+    second = out.partition("no token is minted")[2].partition("4  ")[0]
+
+    assert [second.count(f"{token} token") for token in ("cached", "static")] == [2, 1]
+    assert "asked for 2 tokens in all" in second
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
