@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from proxy.errors import Problem
 
 
-@click.command("check")
+@click.command("check", short_help="Say everything that is wrong with the configuration.")
 @config_option
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 @click.pass_context

@@ -38,7 +38,7 @@ class UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-@click.command("health")
+@click.command("health", short_help="Ask a running proxy whether it is ready.")
 @config_option
 @click.option("--live", is_flag=True, help="Ask only whether it is alive, not whether it is ready.")
 @click.pass_context

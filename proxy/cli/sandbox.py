@@ -5,16 +5,56 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import signal
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+from pydantic_core import PydanticCustomError
 
 from proxy.cli.terminal import label, run_async
+from proxy.config.network import parse_address, parse_admin
 from proxy.sandbox.faults import FAULTS
 from proxy.sandbox.options import DEFAULT_TOKEN_LIFETIME, SandboxOptions
 from proxy.sandbox.server import Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+PORT = click.IntRange(0, 65535)
+
+MAX_TOKEN_LIFETIME = 366 * 86_400.0
+"""A year, in seconds; it also keeps out `inf`."""
+
+
+def _number(_: click.Context, __: click.Parameter, value: float) -> float:
+    """
+    Refuse `nan`, which is in every range for click.
+    """
+    if math.isnan(value):
+        raise click.BadParameter("write seconds")
+    return value
+
+
+def _address(
+    parse: Callable[[object], object],
+) -> Callable[[click.Context, click.Parameter, str], str]:
+    """
+    Return a callback that refuses what *parse* refuses, in its words.
+    """
+
+    def check(_: click.Context, __: click.Parameter, value: str) -> str:
+        try:
+            parse(value)
+        except PydanticCustomError as error:
+            said = error.context or {}
+            raise click.BadParameter(f"{said.get('what')}; {said.get('instead')}") from None
+        return value
+
+    return check
 
 
 def _list_faults(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 - click's signature
@@ -24,11 +64,18 @@ def _list_faults(ctx: click.Context, _: click.Parameter, wanted: bool) -> None: 
         ctx.exit()
 
 
-@click.command("sandbox")
-@click.option("--port", default=0, help="Port of the issuer and its APIs; 0: any free one.")
-@click.option("--backend-port", default=0, help="Port of the backend; 0: any free one.")
+@click.command("sandbox", short_help="Run a ZITADEL stand-in and a protected backend, in memory.")
+@click.option(
+    "--port",
+    type=PORT,
+    default=0,
+    help="Port of the issuer and its APIs; 0: any free one.",
+)
+@click.option("--backend-port", type=PORT, default=0, help="Port of the backend; 0: any free one.")
 @click.option(
     "--token-lifetime",
+    callback=_number,
+    type=click.FloatRange(min=1, max=MAX_TOKEN_LIFETIME),
     default=DEFAULT_TOKEN_LIFETIME,
     show_default=True,
     help="Seconds a minted token lives.",
@@ -63,15 +110,17 @@ def _list_faults(ctx: click.Context, _: click.Parameter, wanted: bool) -> None: 
 )
 @click.option(
     "--listen",
+    callback=_address(parse_address),
     default="127.0.0.1:8080",
     show_default=True,
     help="The proxy's address in the written proxy.yaml.",
 )
 @click.option(
     "--admin",
+    callback=_address(parse_admin),
     default="127.0.0.1:9090",
     show_default=True,
-    help="The admin listener's address in the written proxy.yaml.",
+    help="The admin listener's address in the written proxy.yaml, or off.",
 )
 def command(directory: Path | None, listen: str, admin: str, **options: object) -> None:
     """
@@ -95,7 +144,7 @@ async def _serve(options: SandboxOptions, directory: Path, listen: str, admin: s
         loop.add_signal_handler(number, stop.set)
     try:
         async with Sandbox(options) as sandbox:
-            config = sandbox.write(directory, listen=listen, admin=admin)
+            config = _write(sandbox, directory, listen, admin)
             click.echo(f"{label('issuer')}{sandbox.url}")
             click.echo(f"{label('backend')}{sandbox.backend_url}")
             click.echo(f"{label('config')}{config}")
@@ -106,3 +155,11 @@ async def _serve(options: SandboxOptions, directory: Path, listen: str, admin: s
             await stop.wait()
     except OSError as error:
         raise click.ClickException(f"cannot listen: {error.strerror or error}") from error
+
+
+def _write(sandbox: Sandbox, directory: Path, listen: str, admin: str) -> Path:
+    try:
+        return sandbox.write(directory, listen=listen, admin=admin)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise click.ClickException(f"cannot write to {directory}: {reason}") from error

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from proxy.cli.terminal import config_option, load_config, run_async
-from proxy.errors import ConfigError, Problem
 from proxy.runtime import open_keeper, real_clock
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from proxy.core.token import Token
 
 
-@click.command("token")
+@click.command("token", short_help="Print a usable token of a service user.")
 @click.argument("user")
 @config_option
 @click.option("--json", "as_json", is_flag=True, help="Print age and claims, not the token.")
@@ -33,17 +32,16 @@ def command(user: str, config: str | None, *, as_json: bool, header: bool) -> No
 
     The token goes to standard output and nothing else does. Exit code 1 if the issuer gives none.
     """
+    if as_json and header:
+        raise click.UsageError("--json prints no token, --header prints one: use one of them")
     loaded = load_config(config)
     if user not in loaded.settings.service_users:
         known = ", ".join(loaded.settings.service_users)
-        problem = Problem(
-            f"service_users.{user}", f"is not there; there are: {known}", file=loaded.origin
-        )
-        raise ConfigError([problem])
-    token, expires_in = run_async(_fetch(loaded, user))
+        raise click.UsageError(f"no service user {_shown(user)}; there are: {known}")
+    token, now = run_async(_fetch(loaded, user))
     if as_json:
         method = loaded.settings.service_users[user].method
-        click.echo(json.dumps(_facts(user, method, token, expires_in), indent=2))
+        click.echo(json.dumps(_facts(user, method, token, now), indent=2))
     elif header:
         click.echo(f"Authorization: Bearer {token.value.reveal()}")
     else:
@@ -54,14 +52,26 @@ async def _fetch(loaded: Loaded, user: str) -> tuple[Token, float]:
     clock = real_clock()
     async with asyncio.timeout(30), open_keeper(loaded, os.environ, clock, only=user) as keeper:
         token = await keeper.get(user)
-        return token, token.serve_until - clock.boot()
+        return token, clock.boot()
 
 
-def _facts(user: str, method: str, token: Token, expires_in: float) -> dict[str, Any]:
+def _shown(name: str) -> str:
+    """
+    Return *name*, which is none of ours and may be anything, fit for one line of a terminal.
+    """
+    return "".join(each if each.isprintable() else "?" for each in name[:40])
+
+
+def _facts(user: str, method: str, token: Token, now: float) -> dict[str, Any]:
+    """
+    Return what may be shown of a token; *now* in seconds of the boot clock.
+    """
+    expires_in = token.serve_until - now
     return {
         "service_user": user,
         "method": method,
         "fingerprint": token.fingerprint,
+        "age": None if token.kind == "static" else round(now - token.born),
         "expires_in": None if math.isinf(expires_in) else round(expires_in),
         "format": "opaque" if _claims(token) is None else "jwt",
         "claims": _claims(token),

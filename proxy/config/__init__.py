@@ -7,7 +7,8 @@ section
     A group of settings as a strict model: `model`, `route`, `service_user`; what single values look
     like stands in `values` and `secrets`.
 draft, finding
-    A configuration not yet believed, and one thing wrong with it (`draft`).
+    A configuration not yet believed, and one thing wrong with it (`draft`); a near miss of a method
+    is judged as the method meant (`method`).
 loaded
     A configuration that passed every check (`load`): shape (`words`), references and ties
     (`rules`), files and keys (`files`); what is allowed but doubtful is a warning (`lint`).

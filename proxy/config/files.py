@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from proxy.config import secrets
 from proxy.config.draft import Finding, Place
-from proxy.config.secret_source import SecretFile, SecretSource
+from proxy.config.secret_source import SecretCredential, SecretFile, SecretSource
 from proxy.config.service_user import ClientCredentials, PersonalAccessToken, PrivateKeyJwt
 from proxy.core import key, keyfile
 from proxy.errors import CredentialInvalid
@@ -71,7 +71,7 @@ def _file(place: Place, kind: Kind, path: Path | None) -> Iterator[Outside]:
 
 
 def check(
-    entries: Entries, base: Path, environ: Mapping[str, str], now: float
+    entries: Entries, base: Path, start: str, environ: Mapping[str, str], now: float
 ) -> Iterator[Finding]:
     """
     Yield what is wrong with the files and variables.
@@ -79,6 +79,7 @@ def check(
     Args:
         entries: Settings of the right shape.
         base: Folder that relative paths start from.
+        start: What that folder is called in messages.
         environ: The environment.
         now: Seconds since the epoch; a key that has ended by then is refused.
     """
@@ -88,7 +89,9 @@ def check(
             _judge(thing, base, environ, now)
         except CredentialInvalid as error:
             broken.add(thing.place[:3])
-            yield Finding(thing.place, error.reason)
+            absent = error.reason == secrets.ABSENT
+            instead = _instead_of_absent(thing.source, start) if absent else ""
+            yield Finding(thing.place, error.reason, instead)
     for index, listener in entries.listeners.items():
         place = ("listen", index, "tls")
         if listener.tls and place not in broken and not _belong(listener.tls, base):
@@ -96,6 +99,16 @@ def check(
                 (*place, "key_file"), "is not the key of cert_file's first certificate, or is encrypted",
                 "write the two that belong together, the key without a passphrase",
             )  # fmt: skip
+
+
+def _instead_of_absent(source: SecretSource, start: str) -> str:
+    match source:
+        case SecretFile(path) if not path.is_absolute():
+            return f"a relative path starts at {start}"
+        case SecretCredential():
+            return "add LoadCredential= with this name to the unit"
+        case _:
+            return "write the path of one that does"
 
 
 def _judge(thing: Outside, base: Path, environ: Mapping[str, str], now: float) -> None:

@@ -4,8 +4,8 @@ From a file, standard input or the environment to settings that can be trusted.
 Theory of operation
 -------------------
 Reading gives a `Draft`. All checks then run, whatever the others find: shape (pydantic, all of
-it), references (on the raw data), rules between entries and files (on each entry whose own shape is
-right, validated one by one). A finding below a place that reading already refused is an echo and
+it, a misspelt method taken for the one meant), references (on the raw data), rules between entries
+and files (on each entry whose own shape is right, validated one by one). A finding below a place that reading already refused is an echo and
 dropped. Any finding left refuses the whole; otherwise warnings are gathered.
 """
 
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from proxy.config import environment, files, rules
+from proxy.config import environment, files, method, rules
 from proxy.config.draft import Draft, Finding, Mark, Place
 from proxy.config.lint import lint
 from proxy.config.model import Caller, Issuer, Listener, Settings
@@ -87,7 +87,18 @@ def find(explicit: str | None, environ: Mapping[str, str], cwd: Path) -> Source 
     named = explicit or environ.get(VARIABLE)
     if named:
         return "-" if named == "-" else Path(named)
-    return next((path for path in (cwd / "proxy.yaml", SYSTEM_FILE) if path.exists()), None)
+    return next((path for path in (cwd / "proxy.yaml", SYSTEM_FILE) if _there(path)), None)
+
+
+def _there(path: Path) -> bool:
+    """
+    Tell whether there is such a file; a folder that may not be looked into counts as having it, so
+    that it is said rather than passed over.
+    """
+    try:
+        return path.exists()
+    except OSError:
+        return True
 
 
 def load(
@@ -117,14 +128,17 @@ def load(
 
 def _judge(draft: Draft, source: Source | None, environ: Mapping[str, str], now: float) -> Loaded:
     settings: Settings | None = None
-    found: list[Finding] = []
+    data, found = method.assume(draft.data)
     try:
-        settings = Settings.model_validate(draft.data)
+        settings = Settings.model_validate(data)
     except ValidationError as error:
-        found.extend(translate(error, draft.data))
-    entries = _entries(draft.data)
-    found.extend(rules.check(draft.data, entries))
-    found.extend(files.check(entries, draft.base, environ, now))
+        found.extend(translate(error, data))
+    entries = _entries(data)
+    found.extend(rules.check(data, entries))
+    start = "the configuration file's folder"
+    if not isinstance(source, Path):
+        start = "the folder authproxy was started in"
+    found.extend(files.check(entries, draft.base, start, environ, now))
     refused = {finding.place for finding in draft.findings}
     found = [each for each in found if not _below(each.place, refused)]
     if settings is None or found or draft.findings:

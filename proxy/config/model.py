@@ -19,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from proxy.config.network import TcpAddress, Url
+from proxy.config.network import Url, parse_admin
 from proxy.config.route import Route, guard_scheme
 from proxy.config.section import Items, Name, Section, Table, Text, nothing, wrong
 from proxy.config.service_user import ServiceUser  # noqa: TC001 - pydantic reads annotations at run time
@@ -32,6 +32,8 @@ from proxy.config.values import (  # noqa: TC001 - pydantic reads annotations at
 
 ANONYMOUS = "anonymous"
 """The caller nobody has to declare: whoever shows no credential."""
+
+DEFAULT_ADMIN = "127.0.0.1:9090"
 
 _SHA256 = r"[0-9A-Fa-f]{64}"
 
@@ -189,9 +191,9 @@ class Settings(Section):
         json_schema_extra={"default": "127.0.0.1:8080"},
     )
     admin: AdminAddress = Field(
-        default=TcpAddress("127.0.0.1", 9090),
-        description='Health, metrics and status page: an address or "off". Default: 127.0.0.1:9090.',
-        json_schema_extra={"default": "127.0.0.1:9090"},
+        default=parse_admin(DEFAULT_ADMIN),
+        description=f'Health and state: an address or "off". Default: {DEFAULT_ADMIN}.',
+        json_schema_extra={"default": DEFAULT_ADMIN},
     )
     issuers: Table[Name, Issuer] = Field(
         min_length=1, description="Issuers by name: who mints tokens."

@@ -1,20 +1,25 @@
 """
 What must hold between settings: references, names used once, routes that could tie, open doors.
 
-References and names are checked on the raw data, so that a route with two mistakes shows both; the rest on
-those entries whose own shape is right.
+References, names and what a service user's settings have to do with each other are checked on the
+raw data, so that an entry with two mistakes shows both; the rest on those entries whose own shape
+is right.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING
 
+from pydantic_core import PydanticCustomError
+
 from proxy.config.draft import Finding, Place, near
-from proxy.config.model import ANONYMOUS, Caller, Issuer, Listener
-from proxy.config.network import TcpAddress
+from proxy.config.model import ANONYMOUS, DEFAULT_ADMIN, Caller, Issuer, Listener
+from proxy.config.network import TcpAddress, parse_admin
+from proxy.config.service_user import METHODS, conflicts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -42,7 +47,9 @@ def check(data: Mapping[str, object], entries: Entries) -> Iterator[Finding]:
     Yield everything that does not hold.
     """
     yield from _references(data)
+    yield from _service_users(data, entries)
     yield from _listeners(entries)
+    yield from _admin(data, entries)
     yield from _callers(entries)
     yield from _route_names(data)
     yield from _ties(entries)
@@ -112,6 +119,42 @@ def _listeners(entries: Entries) -> Iterator[Finding]:
                 ("listen", index, "address"), f"is already listen[{seen[address]}]", "keep one"
             )
         seen.setdefault(address, index)
+
+
+def _service_users(data: Mapping[str, object], entries: Entries) -> Iterator[Finding]:
+    """
+    Yield what does not go together in those service users that have other mistakes too; the shape
+    of the others has been judged as a whole.
+    """
+    for name, settings in _entries(data, "service_users"):
+        method = METHODS.get(str(settings.get("method")))
+        if method is None or name in entries.service_users:
+            continue
+        known = method.model_fields
+        meant = {key if key in known else near(key, known): settings[key] for key in settings}
+        for what, instead in conflicts(meant):
+            yield Finding(("service_users", name), what, instead)
+
+
+def _admin(data: Mapping[str, object], entries: Entries) -> Iterator[Finding]:
+    admin = None
+    with suppress(PydanticCustomError):  # an address that is none is found with the settings
+        admin = parse_admin(data.get("admin", DEFAULT_ADMIN))
+    if admin is None or (isinstance(admin, TcpAddress) and admin.port == 0):
+        return
+    for index, listener in entries.listeners.items():
+        if listener.address != admin:
+            continue
+        if "admin" in data:
+            yield Finding(
+                ("admin",), "is also the address of a listener", 'write another, or "off"'
+            )
+        else:
+            yield Finding(
+                ("listen", index, "address"),
+                "is also where admin listens if nothing is written",
+                'write another, or set admin to another or to "off"',
+            )
 
 
 def _callers(entries: Entries) -> Iterator[Finding]:

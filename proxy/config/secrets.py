@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 MAX_BYTES: Final = 64 * 1024
 """Size cap of a secret's file: the largest RSA key in use needs a tenth."""
 
+ABSENT: Final = "the file does not exist"
+
 # RFC 6749 appendix A.2: client-secret = *VSCHAR, VSCHAR = %x20-7E.
 _LINE: Final = re.compile(r"[\x20-\x7e]+")
 
@@ -111,9 +113,7 @@ def _load(path: Path, *, private: bool) -> str:
         # Without O_NONBLOCK, opening a FIFO would wait for its writer.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
-        raise CredentialInvalid(
-            "the file does not exist; a relative path starts at the configuration file's folder"
-        ) from None
+        raise CredentialInvalid(ABSENT) from None
     except PermissionError:
         raise CredentialInvalid(
             "the file may not be read by this process; give its user or group the right to"

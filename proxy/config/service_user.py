@@ -5,13 +5,18 @@ Service users: one model per method, told apart by `method`.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
 from proxy.config.secret_source import SecretSetting  # noqa: TC001 - pydantic reads annotations at run time
 from proxy.config.section import Items, Name, Section, Text, wrong
 from proxy.config.values import Date, File  # noqa: TC001 - pydantic reads annotations at run time
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from proxy.config.nodes import Flaw
 
 # ZITADEL's reserved scopes, as its documentation of scopes lists them.
 AUDIENCE_PREFIX = "urn:zitadel:iam:org:project:id:"
@@ -40,6 +45,44 @@ Scope = Annotated[str, AfterValidator(_scope), Field(json_schema_extra={"pattern
 Project = Annotated[
     str, AfterValidator(_project), Field(json_schema_extra={"pattern": f"^{_PROJECT}$"})
 ]
+
+
+_NO_SCOPE: Flaw = ("asks for no scope, which issuers refuse", "write scopes: [openid]")
+
+
+def _key_flaw(names: set[str]) -> Flaw | None:
+    """
+    Say what is wrong with the ways to a key, from the *names* of the settings that are there.
+    """
+    parts = ("key_pem_file", "key_id", "user_id")
+    given = [name for name in parts if name in names]
+    lacking = [name for name in parts if name not in names]
+    if "key_file" in names and given:
+        return (
+            f"has key_file together with {' and '.join(given)}",
+            "keep key_file, which holds its own ids, or drop it",
+        )
+    if "key_file" not in names and not given:
+        return "has no key", "write key_file, or key_pem_file with key_id and user_id"
+    if "key_file" not in names and lacking:
+        return f"lacks {' and '.join(lacking)}", "key_pem_file, key_id and user_id go together"
+    return None
+
+
+def conflicts(entry: Mapping[str, object]) -> Iterator[Flaw]:
+    """
+    Yield what does not go together in a service user, whatever is wrong with single values.
+
+    Args:
+        entry: The service user as it was written, its settings' names spelt right.
+    """
+    if entry.get("method") == "private_key_jwt":
+        flaw = _key_flaw(set(entry))
+        if flaw:
+            yield flaw
+    minted = entry.get("method") in {"private_key_jwt", "client_credentials"}
+    if minted and entry.get("scopes") == [] and not entry.get("audience_projects"):
+        yield _NO_SCOPE
 
 
 class Minted(Section):
@@ -73,7 +116,7 @@ class Minted(Section):
     @model_validator(mode="after")
     def _asks_for_something(self) -> Minted:
         if not self.requested_scopes:
-            raise wrong("asks for no scope, which issuers refuse", "write scopes: [openid]")
+            raise wrong(*_NO_SCOPE)
         return self
 
 
@@ -100,20 +143,9 @@ class PrivateKeyJwt(Minted):
 
     @model_validator(mode="after")
     def _one_key(self) -> PrivateKeyJwt:
-        parts = {"key_pem_file": self.key_pem_file, "key_id": self.key_id, "user_id": self.user_id}
-        given = [name for name, value in parts.items() if value is not None]
-        lacking = [name for name, value in parts.items() if value is None]
-        if self.key_file is not None and given:
-            raise wrong(
-                f"has key_file together with {' and '.join(given)}",
-                "keep key_file, which holds its own ids, or drop it",
-            )
-        if self.key_file is None and not given:
-            raise wrong("has no key", "write key_file, or key_pem_file with key_id and user_id")
-        if self.key_file is None and lacking:
-            raise wrong(
-                f"lacks {' and '.join(lacking)}", "key_pem_file, key_id and user_id go together"
-            )
+        flaw = _key_flaw({name for name, value in self if value is not None})
+        if flaw:
+            raise wrong(*flaw)
         return self
 
 

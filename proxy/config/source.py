@@ -42,9 +42,8 @@ def read(source: Source, stdin: BinaryIO | None) -> Draft:
             content = _content(source)
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
-            raise ConfigError(
-                [Problem("file", f"cannot be read: {reason}", file=origin)]
-            ) from error
+            what, instead = f"cannot be read: {reason}", _instead(error)
+            raise ConfigError([Problem("file", what, instead=instead, file=origin)]) from error
     read = document.parse(content)
     findings = list(read.findings)
     if not isinstance(read.data, dict):
@@ -68,9 +67,21 @@ def read(source: Source, stdin: BinaryIO | None) -> Draft:
     return Draft(data, origin, base, read.marks, findings=tuple(findings))
 
 
+def _instead(error: OSError | ValueError) -> str:
+    match error:
+        case FileNotFoundError() | NotADirectoryError():
+            return "write the path of a proxy.yaml that exists, or - for standard input"
+        case IsADirectoryError():
+            return "write the path of the file in it"
+        case PermissionError():
+            return "give the user authproxy runs as, or its group, the right to read it"
+        case _:
+            return "write the path of a text file, or - for standard input"
+
+
 def _content(path: Path) -> bytes:
     if path.is_dir():
-        raise ValueError("it is a folder")
+        raise IsADirectoryError(0, "it is a folder")
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # no wait for a FIFO
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):

@@ -149,6 +149,7 @@ def test_a_file_that_is_not_there_is_named(call):
 
     assert result.exit_code == 2
     assert result.stderr.startswith("elsewhere.yaml  file  cannot be read")
+    assert "write the path of a proxy.yaml that exists" in result.stderr
 
 
 def test_a_secret_in_the_wrong_place_is_not_repeated(call, folder):

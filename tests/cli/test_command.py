@@ -12,6 +12,8 @@ def test_help_lists_the_verbs(call):
         assert result.exit_code == 0
         for verb in ("run", "check", "token", "health", "schema", "sandbox", "demo"):
             assert f"\n  {verb} " in result.stdout
+        assert "..." not in result.stdout.partition("Commands:")[2]
+        assert max(map(len, result.stdout.splitlines())) <= 80
 
 
 @pytest.mark.parametrize("verb", ["run", "check", "token", "health", "schema", "sandbox", "demo"])

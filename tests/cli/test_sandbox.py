@@ -70,3 +70,40 @@ async def test_a_port_in_use_is_said(start, sandbox):
     assert ended.code == 1
     assert "cannot listen" in ended.err
     assert "Traceback" not in ended.err
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--port", "70000", "not in the range"),
+        ("--backend-port", "-1", "not in the range"),
+        ("--token-lifetime", "0", "not in the range"),
+        ("--token-lifetime", "inf", "not in the range"),
+        ("--token-lifetime", "nan", "write seconds"),
+        ("--listen", "nope", "is no address; write host:port"),
+        ("--listen", "off", "is no address; write host:port"),
+        ("--admin", ":9090", "names no host; write 127.0.0.1:PORT"),
+    ],
+)
+def test_an_option_that_cannot_be_is_refused(call, option, value, said):
+    """
+    Before anything starts: code 2, the option, and what to write.
+    """
+    result = call("sandbox", option, value)
+
+    assert result.exit_code == 2
+    assert f"'{option}'" in result.stderr
+    assert said in result.stderr
+
+
+async def test_a_directory_that_cannot_be_made_is_said(start, tmp_path):
+    """
+    It is not taken for a port that is in use.
+    """
+    (tmp_path / "file").touch()
+    directory = tmp_path / "file" / "made"
+
+    ended = await (await start("sandbox", "--directory", str(directory))).end()
+
+    assert ended.code == 1
+    assert ended.err == f"Error: cannot write to {directory}: Not a directory\n"

@@ -50,6 +50,7 @@ async def test_facts_without_the_token(start, sandbox, config, user, method):
     facts = json.loads(ended.out)
     assert (facts["service_user"], facts["method"], facts["format"]) == (user, method, "opaque")
     assert facts["expires_in"] is None if user == "dev" else facts["expires_in"] > 40_000
+    assert facts["age"] is None if user == "dev" else facts["age"] in range(10)
     assert sandbox.pat.reveal() not in ended.out
 
 
@@ -87,7 +88,7 @@ async def test_an_unknown_user_is_named(start, sandbox, config):
     ended = await (await start(*fetched(("nobody",), config))).end()
 
     assert (ended.code, ended.out) == (2, "")
-    assert "there are: provisioner, reporter, dev" in ended.err
+    assert "no service user nobody; there are: provisioner, reporter, dev\n" in ended.err
     assert sandbox.mints.requests == 0
 
 
@@ -107,3 +108,13 @@ async def test_an_issuer_that_gives_none_is_code_1(start, sandbox, config, fault
     assert ended.err.startswith(f"{code}: ")
     assert "Traceback" not in ended.err
     assert sandbox.client_secret.reveal() not in ended.err
+
+
+def test_the_token_and_not_the_token_cannot_both_be_printed(call):
+    """
+    --json with --header is a mistake on the command line.
+    """
+    result = call("token", "dev", "--json", "--header")
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "use one of them" in result.stderr

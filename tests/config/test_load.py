@@ -56,6 +56,63 @@ def test_the_first_place_with_a_configuration_wins(tmp_path):
     assert find(None, {}, tmp_path) == tmp_path / "proxy.yaml"
 
 
+def test_a_place_that_cannot_be_looked_at_is_not_passed_over():
+    """
+    It is taken for the configuration, whose reading then says what is wrong.
+    """
+    place = Path("x" * 300)
+
+    assert find(None, {}, place) == place / "proxy.yaml"
+
+
+@pytest.mark.parametrize(
+    ("name", "instead"),
+    [
+        ("nowhere", "a relative path starts at the folder authproxy was started in"),
+        ("/nowhere", "write the path of one that does"),
+    ],
+)
+def test_a_missing_file_is_looked_for_where_it_is_said(name, instead):
+    """
+    Where a relative path starts is said of a relative path only, and truly.
+    """
+    data = json.loads(json.dumps(GOOD).replace('{"env": "PAT"}', json.dumps({"file": name})))
+
+    with pytest.raises(ConfigError) as caught:
+        from_stdin(data)
+
+    assert {problem.instead for problem in caught.value.problems} == {instead}
+
+
+@pytest.mark.parametrize(
+    ("listen", "admin", "said"),
+    [
+        ("127.0.0.1:9090", None, "listen"),
+        ("unix:/run/a.sock", "unix:/run/a.sock", "admin"),
+        ("[::1]:1", "[::1]:1", "admin"),
+        ("127.0.0.1:0", "127.0.0.1:0", ""),
+        ("127.0.0.1:1", "127.0.0.1:2", ""),
+        ("127.0.0.1:9090", "off", ""),
+    ],
+)
+def test_admin_has_an_address_of_its_own(listen, admin, said):
+    """
+    What a listener has too is refused, where it is written; port 0 is another one each time.
+    """
+    data = GOOD | {"listen": listen, "admin": admin}
+    if admin is None:
+        del data["admin"]
+
+    try:
+        from_stdin(data)
+    except ConfigError as error:
+        found = [problem.path for problem in error.problems]
+    else:
+        found = []
+
+    assert found == ([said] if said else [])
+
+
 def test_standard_input_is_a_configuration():
     """
     Its paths start at the current folder, and it has no file of its own.
@@ -85,9 +142,18 @@ def test_paths_start_at_the_files_folder(folder, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("absent", "No such file or directory"),
-        ("dir", "it is a folder"),
-        ("pipe", "it is not a regular file"),
+        (
+            "absent",
+            (
+                "No such file or directory; "
+                "write the path of a proxy.yaml that exists, or - for standard input"
+            ),
+        ),
+        ("dir", "it is a folder; write the path of the file in it"),
+        (
+            "pipe",
+            "it is not a regular file; write the path of a text file, or - for standard input",
+        ),
     ],
 )
 def test_a_file_that_cannot_be_read_is_said(name, reason, folder, monkeypatch):
