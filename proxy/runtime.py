@@ -289,6 +289,8 @@ def _naming(place: Place, address: object, loaded: Loaded) -> Iterator[None]:
         yield
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
+        if place not in loaded.marks:
+            place = place[:1]  # one address stands for a list of one listener
         mark = loaded.marks.get(place)
         problem = Problem(
             "".join(f"[{part}]" if isinstance(part, int) else str(part) for part in place),
