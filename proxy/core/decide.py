@@ -158,7 +158,7 @@ def upstream_head(
             continue  # `Connection` has taken it away
         if name == REQUEST_ID and value == identity:
             id_line = b""
-        elif name == AUTHORIZATION and plan.authorization == "keep" and lines[index]:
+        elif name == AUTHORIZATION and plan.authorization == "keep":
             credential = b""
         elif name == REQUEST_ID or name in plan.strip or is_forwarding(name):
             lines[index] = b""
