@@ -43,7 +43,8 @@ if TYPE_CHECKING:
     from proxy.core.token import Token
     from proxy.generation import Generation, Lane
     from proxy.observe.access import AccessLog
-    from proxy.wire.downstream import Downstream, Limits
+    from proxy.wire.downstream import Downstream
+    from proxy.wire.limits import Limits
     from proxy.wire.message import RequestHead, ResponseHead, Roles
 
 

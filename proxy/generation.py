@@ -26,7 +26,7 @@ from proxy.core.headers import (
 )
 from proxy.core.keyfile import parse_key_json
 from proxy.core.route import Route, Table
-from proxy.wire.exchange import Timeouts
+from proxy.wire.limits import Timeouts
 from proxy.wire.message import REQUEST_ROLES, RESPONSE_ROLES, Roles
 from proxy.wire.pool import Origin, Pool
 

@@ -35,7 +35,8 @@ from proxy.tokens.keeper import Keeper
 from proxy.tokens.line import Line, session
 from proxy.tokens.mint import Mint
 from proxy.tokens.store import MemoryStore
-from proxy.wire.downstream import Downstream, Limits
+from proxy.wire.downstream import Downstream
+from proxy.wire.limits import Limits
 from proxy.wire.sweep import sweep_forever
 
 if TYPE_CHECKING:

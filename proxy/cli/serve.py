@@ -19,7 +19,7 @@ from proxy.cli.terminal import config_option, load_config, run_async
 from proxy.observe.log import loss_notice, wants_console
 from proxy.observe.sink import Sink
 from proxy.runtime import Runtime, Surroundings, real_clock
-from proxy.wire.connection import Limits
+from proxy.wire.limits import Limits
 
 if TYPE_CHECKING:
     from proxy.config.load import Loaded

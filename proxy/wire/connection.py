@@ -13,11 +13,12 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from proxy.wire.limits import Limits
 
 # Why a caller is not read at the moment, as bits of `held`. Plain numbers: an enum's operators
 # cost a hundred times theirs, and these are looked at for each request.
@@ -28,36 +29,6 @@ CALLER_FULL = 8  # the caller takes its answers more slowly than they come
 
 # SO_LINGER for no time at all: the kernel sends a reset, and nothing that is still unsent
 RESET = struct.pack("ii", 1, 0)
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """
-    What one caller's connection may use up.
-
-    Attributes:
-        target: Bytes of the request target. 8 KiB: RFC 9112 §3 asks for at least 8,000.
-        head: Bytes of a header section; of a trailer section too.
-        headers: Header lines of one request.
-        burst: Requests that one read from the connection may bring.
-        head_time: Seconds from a head's first byte to its last.
-        body_time: Seconds without a body byte while one is awaited.
-        idle_time: Seconds a connection may rest between requests.
-        linger_time: Seconds for which a closing connection's bytes are still read.
-        connections: Callers' connections at once, over all listeners.
-        waste: Body bytes read and thrown away after an early answer before the connection closes.
-    """
-
-    target: int = 8 * 1024
-    head: int = 64 * 1024
-    headers: int = 128
-    burst: int = 128
-    head_time: float = 10.0
-    body_time: float = 30.0
-    idle_time: float = 75.0
-    linger_time: float = 2.0
-    connections: int = 16_384
-    waste: int = 1024 * 1024
 
 
 class Connection(asyncio.Protocol):

@@ -19,7 +19,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from proxy.errors import Overloaded, ProxyError, RequestTimeout, UpstreamTimeout
-from proxy.wire.connection import CALLER_FULL, QUEUED, Limits
+from proxy.wire.connection import CALLER_FULL, QUEUED
 from proxy.wire.reading import Reading
 
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from proxy.wire.exchange import Exchange
     from proxy.wire.message import RequestHead
     from proxy.wire.reading import Service
-
-__all__ = ("Downstream", "Limits")
 
 
 class Downstream(Reading):

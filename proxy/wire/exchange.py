@@ -22,15 +22,16 @@ or a caller who left.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from proxy.errors import ProxyError, UpstreamClosed
 from proxy.wire.connection import NO_UPSTREAM, UPSTREAM_FULL
+from proxy.wire.limits import DEFAULT_TIMEOUTS
 from proxy.wire.message import BODYLESS, IDEMPOTENT
 
 if TYPE_CHECKING:
     from proxy.wire.downstream import Downstream
+    from proxy.wire.limits import Timeouts
     from proxy.wire.message import RequestHead, ResponseHead
     from proxy.wire.pool import Pool
     from proxy.wire.upstream import Upstream
@@ -41,24 +42,6 @@ REPLAY = 64 * 1024
 PENDING = 64 * 1024
 """Request bytes held while no upstream is attached, before the caller is no longer read."""
 
-
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """
-    How long an upstream may take, in seconds.
-
-    Attributes:
-        connect: Until a connection stands, TLS included.
-        response: From the last byte sent until the response's head.
-        idle: Without a byte in either direction once the response has begun.
-    """
-
-    connect: float = 5.0
-    response: float = 60.0
-    idle: float = 75.0
-
-
-DEFAULT_TIMEOUTS = Timeouts()
 
 CALLER_LEFT = 499
 """Status in the log of a request whose caller hung up; never sent. nginx's number for it."""

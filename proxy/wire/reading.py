@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from proxy.wire.connection import Limits
     from proxy.wire.downstream import Downstream
     from proxy.wire.exchange import Exchange
+    from proxy.wire.limits import Limits
 
 # Fed to a fresh parser to bring it to where a chunked body begins, its callbacks asleep
 CHUNKED_PRIMER = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"

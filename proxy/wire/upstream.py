@@ -66,6 +66,7 @@ class Upstream(asyncio.Protocol):
         "_reason",
         "_stopped",
         "_until_close",
+        "born",
         "exchange",
         "idle_since",
         "reused",
@@ -78,6 +79,7 @@ class Upstream(asyncio.Protocol):
         self.exchange: Exchange | None = None
         self.reused = False
         self.idle_since = 0.0
+        self.born = 0.0  # the pool notes when it was opened
         self._parser: httptools.HttpResponseParser | None = None
         self._fields: list[tuple[bytes, bytes]] = []
         self._reason = b""

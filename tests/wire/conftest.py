@@ -23,7 +23,8 @@ from proxy.core.token import Token, static_token
 from proxy.gateway import Gateway
 from proxy.generation import compile_generation
 from proxy.observe.log import make_logger
-from proxy.wire.downstream import Downstream, Limits
+from proxy.wire.downstream import Downstream
+from proxy.wire.limits import Limits
 
 VIA = b"Via: 1.1 authproxy-test\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
