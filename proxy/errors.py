@@ -6,7 +6,8 @@ Every error this project raises on purpose.
     ├─ RequestRefused · caller
     │    BadRequest 400 · CallerUnauthenticated 401 · CallerForbidden 403 · NoRoute 404
     │    MethodNotSupported 405 · RequestTimeout 408 · BodyTooLarge 413 · UriTooLong 414
-    │    HeadersTooLarge 431
+    │    ExpectationFailed 417 · HeadersTooLarge 431 · CodingNotSupported 501
+    │    VersionNotSupported 505
     ├─ TokenError · issuer
     │    MintRejected 502 · MintUnavailable 503 · MintTimeout 504 · CredentialInvalid 503
     ├─ UpstreamError · upstream
@@ -201,6 +202,17 @@ class UriTooLong(RequestRefused):
     detail = "The request target is longer than this proxy reads."
 
 
+class ExpectationFailed(RequestRefused):
+    """
+    An `Expect` other than `100-continue` (RFC 9110 §10.1.1).
+    """
+
+    code = "expectation_failed"
+    status = 417
+    title = "Expectation failed"
+    detail = "The only expectation this proxy can meet is 100-continue."
+
+
 class HeadersTooLarge(RequestRefused):
     """
     The header section is larger than the limit.
@@ -210,6 +222,28 @@ class HeadersTooLarge(RequestRefused):
     status = 431
     title = "Headers too large"
     detail = "The request's header section is larger than this proxy reads."
+
+
+class CodingNotSupported(RequestRefused):
+    """
+    A transfer coding other than `chunked` (RFC 9112 §6.1).
+    """
+
+    code = "coding_not_supported"
+    status = 501
+    title = "Transfer coding not supported"
+    detail = "The only transfer coding this proxy reads is chunked."
+
+
+class VersionNotSupported(RequestRefused):
+    """
+    A version of HTTP that is neither 1.1 nor 1.0 (RFC 9110 §15.6.6).
+    """
+
+    code = "version_not_supported"
+    status = 505
+    title = "HTTP version not supported"
+    detail = "This proxy speaks HTTP/1.1 and HTTP/1.0."
 
 
 class TokenError(ProxyError):

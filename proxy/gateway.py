@@ -11,41 +11,72 @@ a task that belongs to the gateway and comes back to the same methods.
 
 Nothing goes upstream before there is a decision and a token, and no answer of ours for token
 trouble is ever a 401, which clients read as "log in".
+
+What follows from a header section alone (`Known`) is noted on it, and what follows from a request
+line alone is remembered by the generation: callers repeat themselves.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from proxy.core.admit import admit, bearer
-from proxy.core.decide import confine, decide, upstream_head
+from proxy.core.decide import id_line, last_lines, travelling
 from proxy.core.headers import (
     AUTHORIZATION,
+    MAX_FORWARDS,
     REQUEST_ID,
+    TRACE_PARENT,
     VIA,
+    names_hop,
     valid_request_id,
 )
 from proxy.core.problem import problem
-from proxy.errors import BadRequest, Internal, ProxyError, RequestRefused, UpstreamConnect
+from proxy.core.target import shown_path
+from proxy.errors import (
+    BadRequest,
+    BodyTooLarge,
+    CallerForbidden,
+    CallerUnauthenticated,
+    Internal,
+    Overloaded,
+    ProxyError,
+    RequestRefused,
+    UpstreamConnect,
+)
 from proxy.observe.access import milliseconds, no_request
 from proxy.tasks import spawn
 from proxy.wire.exchange import CALLER_LEFT, Exchange
 from proxy.wire.message import IDEMPOTENT
+from proxy.wire.wheel import Wheel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from structlog.typing import FilteringBoundLogger
 
-    from proxy.core.decide import Authorization, Decision
     from proxy.core.token import Token
-    from proxy.generation import Generation, Lane
+    from proxy.generation import Errand, Generation, Lane
     from proxy.observe.access import AccessLog
     from proxy.wire.downstream import Downstream
     from proxy.wire.limits import Limits
-    from proxy.wire.message import RequestHead, ResponseHead, Roles
+    from proxy.wire.message import RequestFields
+    from proxy.wire.upstream import Response
+
+# W3C Trace Context §3.2: version, trace-id, parent-id, flags
+TRACE = re.compile(rb"(?!ff)[0-9a-f]{2}-((?!0{32})[0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?\Z")
+
+CACHEABLE = frozenset((b"GET", b"HEAD"))
+"""Methods whose answers caches keep without being told to (RFC 9111 §3)."""
+
+ALLOWED = (
+    b"HTTP/1.1 204 No Content\r\nAllow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n"
+    b"Cache-Control: no-store\r\n"
+)
+"""The answer to an OPTIONS that asks about this gateway itself (RFC 9110 §9.3.7)."""
 
 
 class Gateway:
@@ -53,7 +84,9 @@ class Gateway:
     What all requests share.
 
     Attributes:
-        generation: The configuration new requests are served by; swapped whole.
+        metrics: Where requests are counted.
+        roles: Which request headers the wire sets aside.
+        wheel: For the deadlines of callers' connections.
     """
 
     def __init__(
@@ -71,26 +104,36 @@ class Gateway:
         self.limits = limits
         self.now = now
         self.request_ids = request_ids
+        self.wheel = Wheel(now)
+        self.metrics = generation.metrics
         self.tasks: set[asyncio.Task[Any]] = set()
 
     @property
-    def roles(self) -> Roles:
+    def generation(self) -> Generation:
         """
-        Which request headers the wire sets aside for us.
+        The configuration new requests are served by.
         """
-        return self.generation.roles
+        return self._generation
 
-    def exchange(self, caller: Downstream, head: RequestHead) -> Request:
+    @generation.setter
+    def generation(self, generation: Generation) -> None:
+        self._generation = generation
+        self.roles = generation.roles
+
+    def exchange(
+        self, caller: Downstream, method: bytes, target: bytes, fields: RequestFields
+    ) -> Request:
         """
         Take a request whose head is complete.
         """
-        return Request(self, caller, head)
+        return Request(self, caller, method, target, fields)
 
     def refused(self, caller: Downstream, error: ProxyError) -> bytes:
         """
         Answer something that is no request; the connection closes afterwards.
         """
         request_id = self.request_ids()
+        self.metrics.unrouted.done("_OTHER", error.status, 0.0, 0, 0.0)
         self.access.write(
             no_request(
                 request_id,
@@ -111,6 +154,83 @@ class Gateway:
         await asyncio.gather(*self.tasks, return_exceptions=True)
 
 
+class Known:
+    """
+    What follows from a header section, whatever is asked for.
+
+    Attributes:
+        generation: Under which this is so.
+        request_id: The caller's own; empty if it brings none worth keeping.
+        names_itself: Its line with that id travels.
+        trace: The trace it belongs to.
+        loops: It has come through this very proxy before.
+        caller: Who calls, by name; None for nobody known. Worked out only where it matters.
+        identified: Whether it was.
+        brought: How many Authorization lines it brings.
+        foreign: One of them may travel.
+        last: What the upstream's head ends with.
+        lane: The route whose requests were last made of it,
+        lines: and the lines that travel on that route.
+    """
+
+    __slots__ = (
+        "brought",
+        "caller",
+        "foreign",
+        "generation",
+        "identified",
+        "lane",
+        "last",
+        "lines",
+        "loops",
+        "names_itself",
+        "request_id",
+        "trace",
+    )
+
+    def __init__(self, generation: Generation, fields: RequestFields) -> None:
+        self.generation = generation
+        self.request_id = ""
+        self.names_itself = False
+        self.trace: str | None = None
+        self.caller: str | None = None
+        self.identified = False
+        self.brought = 0
+        self.foreign = False
+        self.loops = False
+        self.last = generation.last
+        if fields.chunked or fields.upgrade:
+            self.last = last_lines(fields, generation.via)
+        self.lane: Lane | None = None
+        self.lines = b""
+        ids = 0
+        for name, value, index in fields.aside:
+            if name == AUTHORIZATION:
+                self.brought += 1
+                self.foreign = bool(fields.lines[index])
+            elif name == REQUEST_ID:
+                ids += 1
+                self.request_id = value.decode("ascii") if valid_request_id(value) else ""
+                self.names_itself = bool(self.request_id and fields.lines[index])
+            elif name == VIA:
+                # RFC 9110 §7.6.3: the pseudonym is this process's own
+                self.loops |= names_hop(value, generation.via)
+            elif name == TRACE_PARENT and (found := TRACE.match(value)):
+                self.trace = found[1].decode("ascii")
+        if ids > 1:
+            self.request_id = ""
+            self.names_itself = False
+
+    def lines_for(self, lane: Lane, fields: RequestFields) -> bytes:
+        """
+        Return the field lines that go up on this route.
+        """
+        if self.lane is not lane:
+            self.lines = travelling(lane.plan, fields, keep_id=self.names_itself)
+            self.lane = lane
+        return self.lines
+
+
 class Request(Exchange):
     """
     The story of one request.
@@ -118,11 +238,13 @@ class Request(Exchange):
 
     __slots__ = (
         "_forwarded",
+        "begun",
         "caller_name",
-        "decision",
+        "errand",
         "foreign",
         "gateway",
         "generation",
+        "known",
         "lane",
         "replayed",
         "request_id",
@@ -132,17 +254,29 @@ class Request(Exchange):
         "upstream_id",
     )
 
-    def __init__(self, gateway: Gateway, caller: Downstream, head: RequestHead) -> None:
-        super().__init__(caller, head, gateway.now())
+    def __init__(
+        self,
+        gateway: Gateway,
+        caller: Downstream,
+        method: bytes,
+        target: bytes,
+        fields: RequestFields,
+    ) -> None:
+        super().__init__(caller, method, target, fields, gateway.now())
         self.gateway = gateway
-        self.generation = gateway.generation
+        self.generation = generation = gateway.generation
+        known = fields.note
+        if known is None or known.generation is not generation:
+            known = fields.note = Known(generation, fields)
+        self.known: Known = known
+        self.request_id: str = known.request_id or gateway.request_ids()
         self.lane: Lane | None = None
-        self.decision: Decision[Lane] | None = None
+        self.errand: Errand | None = None
         self.caller_name: str | None = None
-        self.request_id = ""
         self.token: Token | None = None
-        self.token_from = ""
+        self.token_from: str | None = None
         self.token_wait = 0.0
+        self.begun = False
         self.foreign = False  # the caller's own Authorization goes up
         self.replayed = False
         self.upstream_id = b""  # the upstream's own name for the request
@@ -154,15 +288,20 @@ class Request(Exchange):
         """
         Find the route, see whether this caller may use it, and take the token if it is at hand.
         """
+        self.begun = True
+        self.gateway.metrics.active += 1
         try:
             lane = self._decide()
         except ProxyError as error:
-            if not isinstance(error, RequestRefused) or error.status in (400, 405):
+            if not isinstance(error, RequestRefused) or error.status in (400, 405, 413):
                 self.keep = False
             self.fail(error)
             return
         except Exception as bug:  # noqa: BLE001 - one request must not take the loop's callback down
             self._bug(bug)
+            return
+        if lane is None:
+            self._answer_options()
             return
         slot = lane.slot
         token = slot.token
@@ -177,51 +316,61 @@ class Request(Exchange):
         else:
             _ = spawn(self.gateway.tasks, self._wait_for_token(lane), name="token")
 
-    def _decide(self) -> Lane:
-        head, generation = self.head, self.generation
-        self._read_request_id()
-        decision = decide(generation.table, head.method, head.target, head.host, head.field)
-        self.decision = decision
-        route = decision.route
-        self.lane = lane = route.action
+    def _decide(self) -> Lane | None:
+        """
+        Return the route's lane; None for an OPTIONS that asks about the gateway itself.
+        """
+        fields, generation, known = self.fields, self.generation, self.known
+        if self.method == b"OPTIONS" and (
+            self.target == b"*" or fields.field(MAX_FORWARDS) == b"0"
+        ):
+            return None
+        self.errand = errand = generation.errand(self.method, self.target, fields)
+        self.lane = lane = errand.lane
         plan = lane.plan
         listener = generation.listeners[self.caller.listener]
         if listener is not None or plan.callers is not None:
             self.caller_name = self._identify()
-            admit(self.caller_name, listener, plan.callers)
-        if head.aside:
-            self._inspect(plan.authorization)
-        confine(plan, route.match.path, decision.target)
+            try:
+                admit(self.caller_name, listener, plan.callers)
+            except (CallerUnauthenticated, CallerForbidden) as error:
+                generation.metrics.denied[error.code] += 1
+                raise
+        if known.loops:
+            raise UpstreamConnect("the upstream leads back to this proxy")
+        if known.brought and plan.authorization != "replace":
+            self._inspect(plan.authorization == "keep")
+        limits = self.gateway.limits
+        if limits.body and fields.length and fields.length > limits.body:
+            raise BodyTooLarge(f"the body is larger than {limits.body} bytes")
+        if limits.in_flight and self.gateway.metrics.active > limits.in_flight:
+            raise Overloaded(f"{limits.in_flight} requests are being served", retry_after=1)
         return lane
 
-    def _inspect(self, authorization: Authorization) -> None:
+    def _inspect(self, keep: bool) -> None:  # noqa: FBT001 - the route's policy, of two
         """
-        Refuse what the route does not take, and a request that comes round a second time.
+        See what the route says to an Authorization of the caller's own.
         """
-        brought = 0
-        for name, value, index in self.head.aside:
-            if name == AUTHORIZATION:
-                brought += 1
-                self.foreign = authorization == "keep" and bool(self.head.lines[index])
-            elif name == VIA and self.generation.via[5:-2] in value.split(b", "):
-                # RFC 9110 §7.6.3: the pseudonym is this process's own
-                raise UpstreamConnect("the upstream leads back to this proxy")
-        if brought and authorization == "reject":
+        if not keep:
             raise BadRequest("the request brings an Authorization that its route rejects")
-        if brought > 1 and authorization == "keep":
+        if self.known.brought > 1:
             raise BadRequest("the request brings more than one Authorization")
+        self.foreign = self.known.foreign
 
     def _identify(self) -> str | None:
-        head = self.head
-        key = bearer(head.field(b"proxy-authorization") or b"") or head.field(b"x-api-key") or b""
-        return self.generation.callers.identify(key)
+        known = self.known
+        if not known.identified:
+            known.identified = True
+            brought = self.fields.field
+            key = bearer(brought(b"proxy-authorization") or b"") or brought(b"x-api-key") or b""
+            known.caller = self.generation.callers.identify(key)
+        return known.caller
 
-    def _read_request_id(self) -> None:
-        value = self.head.field(REQUEST_ID)
-        if value is not None and valid_request_id(value):
-            self.request_id = value.decode("ascii")
-        else:
-            self.request_id = self.gateway.request_ids()
+    def _answer_options(self) -> None:
+        """
+        Say what this gateway can do (RFC 9110 §9.3.7, §7.6.2).
+        """
+        self.respond(ALLOWED + id_line(self.request_id), b"", status=204)
 
     # 2. Token
 
@@ -254,20 +403,32 @@ class Request(Exchange):
         self.forward(lane.pool, self._head(lane, token), lane.timeouts)
 
     def _head(self, lane: Lane, token: Token | None) -> bytes:
-        decision = self.decision
-        assert decision is not None
-        return upstream_head(
-            decision,
-            lane.plan,
-            self.head,
+        known, errand = self.known, self.errand
+        assert errand is not None
+        lines = known.lines if known.lane is lane else known.lines_for(lane, self.fields)
+        if self.method == b"OPTIONS":
+            lines = self._count_down(lines)
+        return b"%b%b%b%b%b%b" % (
+            errand.start,
+            lines,
             b"" if token is None else token.header,
-            request_id=self.request_id,
-            via=self.generation.via,
+            lane.plan.set_lines,
+            b"" if known.names_itself else id_line(self.request_id),
+            known.last,
         )
+
+    def _count_down(self, lines: bytes) -> bytes:
+        """
+        Count an OPTIONS down that may be forwarded only so many times (RFC 9110 §7.6.2).
+        """
+        left = self.fields.field(MAX_FORWARDS)
+        if left is None or not left.isdigit() or len(left) > 9:
+            return lines
+        return re.sub(rb"(?im)^(max-forwards: *)[0-9]+", rb"\g<1>%d" % (int(left) - 1), lines)
 
     # 4. Answer, or once more with a new token
 
-    def answered(self, response: ResponseHead) -> bytes | None:
+    def answered(self, response: Response) -> bytes | None:
         """
         Pass the response on, or hold a 401 that a new token may cure.
         """
@@ -280,15 +441,19 @@ class Request(Exchange):
                 _ = spawn(self.gateway.tasks, self._report(self.lane, self.token), name="report")
         return self._lines(response)
 
-    def _lines(self, response: ResponseHead) -> bytes:
+    def _lines(self, response: Response) -> bytes:
         """
         Return the lines to add; one id, ours, so that the answer can be found in the log.
         """
-        for name, value, index in response.aside:
-            response.lines[index] = b""
+        fields = response.fields
+        for name, value in fields.aside:
             if name == REQUEST_ID and value != self.request_id.encode():
                 self.upstream_id = value
-        return b"X-Request-Id: %b\r\n" % self.request_id.encode()
+        line = id_line(self.request_id)
+        if fields.cached or self.known.brought or self.method not in CACHEABLE:
+            return line
+        # RFC 9111 §3.5: to a cache before us this looks like an answer to nobody in particular
+        return line if response.status == 101 else line + b"Cache-Control: private\r\n"
 
     def _curable(self, lane: Lane, token: Token) -> bool:
         if self.replayed or token.kind == "static":
@@ -296,7 +461,7 @@ class Request(Exchange):
         policy = lane.plan.replay
         if policy == "never" or not self.replayable:
             return False
-        return policy == "always" or lane.plan.own_api or self.head.method in IDEMPOTENT
+        return policy == "always" or lane.plan.own_api or self.method in IDEMPOTENT
 
     async def _report(self, lane: Lane, refused: Token) -> None:
         """
@@ -323,6 +488,7 @@ class Request(Exchange):
             self.release()
             return
         self.replayed = True
+        lane.metrics.replays += 1
         self.token = token
         self.token_from = "minted"
         self.replay(self._head(lane, token))
@@ -340,8 +506,6 @@ class Request(Exchange):
         """
         Answer in our own name.
         """
-        if not self.request_id:
-            self.request_id = self.gateway.request_ids()
         head, body = problem(error, self.request_id)
         self.respond(head, body, status=error.status)
 
@@ -357,44 +521,65 @@ class Request(Exchange):
 
     def finished(self) -> None:
         """
-        Write the request's one line.
+        Count the request, and write its one line.
         """
         gateway = self.gateway
+        if self.begun:
+            gateway.metrics.active -= 1
         now = gateway.now()
-        lane, error = self.lane, self.error
+        duration = now - self.started
+        forwarded = now - self._forwarded if self._forwarded else 0.0
+        errand, lane, error = self.errand, self.lane, self.error
+        status, seen = self.status, self.upstream_status
+        why = None
+        if error is not None or status in (401, CALLER_LEFT):
+            why = self._why(error)
         line = {
             "request_id": self.request_id,
-            "trace_id": None,
+            "trace_id": self.known.trace,
             "client": self.caller.peer,
             "caller": self.caller_name,
-            "method": self.head.method.decode("ascii"),
-            "path": self._path(),
-            "route": None if self.decision is None else self.decision.route.name,
-            "service_user": None if lane is None else lane.plan.service_user,
-            "upstream": None if lane is None else lane.plan.upstream,
-            "status": self.status,
-            "upstream_status": self.upstream_status or None,
-            "error": self._why(error),
-            "token": self.token_from or None,
+            "method": None,
+            "path": None,
+            "route": None,
+            "service_user": None,
+            "upstream": None,
+            "status": status,
+            "upstream_status": seen or None,
+            "error": why,
+            "token": self.token_from,
             "replayed": self.replayed,
             "bytes_in": self.bytes_in,
             "bytes_out": self.bytes_out,
-            "duration_ms": milliseconds(now - self.started),
-            "token_ms": milliseconds(self.token_wait) if self.token_wait else 0.0,
-            "upstream_ms": milliseconds(now - self._forwarded) if self._forwarded else None,
+            "duration_ms": int(duration * 1e6) / 1e3,
+            "token_ms": 0.0,
+            "upstream_ms": int(forwarded * 1e6) / 1e3 if self._forwarded else None,
         }
+        if errand is not None and lane is not None:
+            line["method"] = method = errand.method
+            line["path"] = errand.path
+            line["route"] = errand.route
+            line["service_user"] = lane.plan.service_user
+            line["upstream"] = lane.plan.upstream
+            metrics = lane.metrics
+            metrics.done(method, status, duration, seen, forwarded)
+            if self.token_from is not None:
+                metrics.token_results[self.token_from] += 1
+        else:
+            line["method"] = method = self.method.decode("ascii")
+            line["path"] = shown_path(self.target)
+            gateway.metrics.unrouted.done(method, status, duration, 0, 0.0)
+        if self.token_wait:
+            line["token_ms"] = milliseconds(self.token_wait)
         if self.upstream_id:
             line["upstream_request_id"] = self.upstream_id[:128].decode("ascii", "replace")
         gateway.access.write(line)
-
-    def _path(self) -> str:
-        if self.decision is not None:
-            return self.decision.target.path.decode("ascii")
-        return self.head.target.partition(b"?")[0].decode("latin-1")
 
     def _why(self, error: ProxyError | None) -> str | None:
         if error is not None:
             return f"{error.code}: {error.reason}"
         if self.status == 401 and self.token is not None:
             return "token_refused: the upstream refused the service user's token"
-        return "caller_left" if self.status == CALLER_LEFT else None
+        if self.status == CALLER_LEFT and self.upstream_status != CALLER_LEFT:
+            return "caller_left"
+        return None

@@ -7,7 +7,7 @@ socket; `compile_generation` adds what a route needs to run.
 
 from __future__ import annotations
 
-import ssl
+import time
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -16,28 +16,34 @@ from proxy.config.secrets import read, read_file, read_token
 from proxy.config.service_user import ClientCredentials, PersonalAccessToken, PrivateKeyJwt
 from proxy.core import grant
 from proxy.core.admit import Callers
-from proxy.core.decide import Plan
+from proxy.core.decide import Plan, confine, decide, first_lines, upstream_target
 from proxy.core.headers import (
     AUTHORIZATION,
     CALLER_CREDENTIALS,
     PROXY_STATUS,
     REQUEST_ID,
+    is_forwarding,
     looked_at,
 )
 from proxy.core.keyfile import parse_key_json
 from proxy.core.route import Route, Table
-from proxy.wire.limits import Timeouts
+from proxy.observe.metrics import Metrics
+from proxy.tls.upstream import upstream_tls
+from proxy.wire.limits import Limits, PoolLimits, Timeouts
 from proxy.wire.message import REQUEST_ROLES, RESPONSE_ROLES, Roles
-from proxy.wire.pool import Origin, Pool
+from proxy.wire.origin import Origin
+from proxy.wire.pool import Pool
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from proxy.config import model, route, service_user
     from proxy.config.network import Url
+    from proxy.observe.cells import RouteMetrics
     from proxy.tokens.keeper import Keeper
     from proxy.tokens.slot import Slot
+    from proxy.wire.message import RequestFields
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +56,41 @@ class Lane:
         pool: The connections to its upstream.
         slot: Where its service user's token lies at hand.
         timeouts: How long its upstream may take.
+        metrics: Where its requests are counted.
     """
 
     plan: Plan
     pool: Pool
     slot: Slot
     timeouts: Timeouts
+    metrics: RouteMetrics
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """
+    What follows from a request line, Host and the routes.
+
+    Attributes:
+        lane: The route's.
+        route: Its name.
+        method: As in the request line.
+        path: As it came, without the query.
+        start: What the upstream's head begins with.
+    """
+
+    lane: Lane
+    route: str
+    method: str
+    path: str
+    start: bytes
+
+
+ERRANDS = 2048
+"""How many errands are remembered at once; callers choose them."""
+
+LONGEST_ERRAND = 512
+"""Bytes of a request target worth remembering."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +106,8 @@ class Generation:
         roles: Which request headers the wire sets aside.
         pools: Every pool, to be swept and retired.
         via: The `Via` line that goes up.
+        metrics: Where requests are counted; outlives the generation.
+        errands: Those remembered.
     """
 
     table: Table[Lane]
@@ -80,6 +117,43 @@ class Generation:
     roles: Roles
     pools: tuple[Pool, ...]
     via: bytes = field(default=b"Via: 1.1 authproxy\r\n")
+    metrics: Metrics = field(default_factory=Metrics)
+    errands: dict[tuple[bytes, bytes, bytes], Errand] = field(default_factory=dict)
+
+    @property
+    def last(self) -> bytes:
+        """
+        What the upstream's head ends with, of a request without chunks.
+        """
+        return self.via + b"\r\n"
+
+    def errand(self, method: bytes, target: bytes, fields: RequestFields) -> Errand:
+        """
+        Return where a request goes.
+
+        Raises:
+            RequestRefused: Nowhere.
+        """
+        key = (method, target, fields.host)
+        known = self.errands.get(key)
+        if known is not None:
+            return known
+        route, asked = decide(self.table, method, target, fields.host, fields.field)
+        plan = route.action.plan
+        confine(plan, route.match.path, asked)
+        goal = upstream_target(plan, route.match.path, asked)
+        errand = Errand(
+            lane=route.action,
+            route=route.name,
+            method=method.decode("ascii"),
+            path=asked.path.decode("ascii"),
+            start=first_lines(plan, method, goal),
+        )
+        if len(target) <= LONGEST_ERRAND and not self.table.conditional:
+            if len(self.errands) >= ERRANDS:
+                self.errands.clear()
+            self.errands[key] = errand
+        return errand
 
     def retire(self) -> None:
         """
@@ -98,7 +172,10 @@ def plan_routes(settings: model.Settings) -> tuple[Route[Plan], ...]:
 
 def _route(entry: route.Route, settings: model.Settings) -> Route[Plan]:
     headers = entry.request_headers
-    changed = {name.encode() for name in (*headers.set, *headers.remove)}
+    hidden = {name.encode() for name in (*headers.set, *headers.remove)}
+    hidden |= {name for name in map(str.encode, entry.match.headers) if is_forwarding(name)}
+    if entry.authorization != "keep":
+        hidden.add(AUTHORIZATION)
     issuer = settings.issuers[settings.service_users[entry.service_user].issuer]
     plan = Plan(
         upstream=entry.upstream.origin,
@@ -110,7 +187,7 @@ def _route(entry: route.Route, settings: model.Settings) -> Route[Plan]:
         authorization=entry.authorization,
         replay=entry.replay,
         own_api=entry.upstream.origin == issuer.url.origin,
-        strip=frozenset(changed | CALLER_CREDENTIALS | {AUTHORIZATION}),
+        strip=frozenset(hidden | CALLER_CREDENTIALS),
         set_lines="".join(f"{name}: {value}\r\n" for name, value in headers.set.items()).encode(),
     )
     return Route(entry.name, entry.match.compiled(), plan)
@@ -177,7 +254,13 @@ def _credential(
 
 
 def compile_generation(
-    settings: model.Settings, base: Path, keeper: Keeper, *, via: bytes
+    settings: model.Settings,
+    base: Path,
+    keeper: Keeper,
+    *,
+    via: bytes,
+    metrics: Metrics | None = None,
+    now: Callable[[], float] = time.monotonic,
 ) -> Generation:
     """
     Return a generation that serves these settings with this keeper's tokens.
@@ -187,19 +270,27 @@ def compile_generation(
         base: The folder relative paths start at.
         keeper: Holds the tokens of the settings' service users.
         via: The `Via` line that goes up.
+        metrics: Where requests are counted; None to count them for this generation alone.
+        now: Returns boot-clock seconds, for the pools.
     """
+    metrics = Metrics() if metrics is None else metrics
     pools: dict[object, Pool] = {}
     answers = Roles(RESPONSE_ROLES, lambda name: name in (PROXY_STATUS, REQUEST_ID), alias=False)
 
     def lane(entry: route.Route, plan: Plan) -> Lane:
         dial, ca_file = _dial(entry, settings)
-        key = (dial.origin, entry.upstream.origin, ca_file)
+        shown = entry.client_cert_file, entry.client_key_file
+        key = (dial.origin, entry.upstream.origin, ca_file, shown)
         if key not in pools:
-            tls = _tls(ca_file and base / ca_file) if dial.scheme == "https" else None
-            pools[key] = Pool(Origin(dial.host, dial.port, tls, entry.upstream.host), answers)
+            files = (file and base / file for file in (ca_file, *shown))
+            tls = upstream_tls(*files) if dial.scheme == "https" else None
+            origin = Origin(dial.host, dial.port, tls, entry.upstream.host)
+            pools[key] = Pool(origin, answers, pool_limits(settings), now=now)
         limits = entry.timeouts
-        timeouts = Timeouts(limits.connect, limits.response, limits.idle)
-        return Lane(plan, pools[key], keeper.slot(entry.service_user), timeouts)
+        timeouts = Timeouts(limits.connect, limits.response, limits.idle, limits.request)
+        user = entry.service_user
+        counted = metrics.route(entry.name, entry.upstream.authority, user)
+        return Lane(plan, pools[key], keeper.slot(user), timeouts, counted)
 
     planned = plan_routes(settings)
     routes = [
@@ -217,6 +308,41 @@ def compile_generation(
         roles=request_roles(planned),
         pools=tuple(pools.values()),
         via=via,
+        metrics=metrics,
+    )
+
+
+def caller_limits(settings: model.Settings) -> Limits:
+    """
+    Return what callers may use up.
+    """
+    said = settings.limits
+    return Limits(
+        target=said.target,
+        head=said.head,
+        headers=said.headers,
+        body=said.body,
+        connections=said.connections,
+        in_flight=said.in_flight,
+        head_time=said.head_time,
+        body_time=said.body_time,
+        body_rate=said.body_rate,
+        idle_time=said.idle_time,
+    )
+
+
+def pool_limits(settings: model.Settings) -> PoolLimits:
+    """
+    Return what the connections to one origin may use up.
+    """
+    said = settings.pools
+    return PoolLimits(
+        connections=said.connections,
+        idle=said.idle,
+        age=said.age,
+        queue=said.queue,
+        wait=said.wait,
+        failures=said.failures,
     )
 
 
@@ -228,7 +354,7 @@ def request_roles(routes: Iterable[Route[Plan]]) -> Roles:
     for entry in routes:
         names |= entry.action.strip
         names.update(name for name, _ in entry.match.headers)
-    return Roles(REQUEST_ROLES, looked_at(frozenset(names)))
+    return Roles(REQUEST_ROLES, looked_at(frozenset(names)), drop=is_forwarding)
 
 
 def _dial(entry: route.Route, settings: model.Settings) -> tuple[Url, Path | None]:
@@ -244,13 +370,6 @@ def _dial(entry: route.Route, settings: model.Settings) -> tuple[Url, Path | Non
     return issuer.connect_to or entry.upstream, entry.ca_file or issuer.ca_file
 
 
-def _tls(ca_file: Path | None) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=ca_file)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
-    return context
-
-
 def _callers(settings: model.Settings) -> Callers:
     return Callers(
         MappingProxyType(
@@ -261,19 +380,3 @@ def _callers(settings: model.Settings) -> Callers:
             }
         )
     )
-
-
-def listener_tls(listener: model.Listener, base: Path) -> ssl.SSLContext | None:
-    """
-    Return the TLS context of a listener; None for plain HTTP.
-    """
-    if listener.tls is None:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
-    context.load_cert_chain(base / listener.tls.cert_file, base / listener.tls.key_file)
-    if listener.tls.client_ca_file is not None:
-        context.load_verify_locations(base / listener.tls.client_ca_file)
-        context.verify_mode = ssl.CERT_REQUIRED
-    return context

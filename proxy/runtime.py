@@ -17,27 +17,32 @@ import secrets
 import socket
 import stat
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from proxy.admin.reading import read
 from proxy.admin.server import Admin
 from proxy.config.network import TcpAddress, UnixAddress
 from proxy.core.clock import Clock
 from proxy.errors import ConfigError, CredentialInvalid, Problem
 from proxy.gateway import Gateway
-from proxy.generation import compile_generation, compile_users, listener_tls
+from proxy.generation import caller_limits, compile_generation, compile_users
 from proxy.observe.access import AccessLog, ConsoleAccessLog
+from proxy.observe.crowd import Crowd
+from proxy.observe.exposition import Exposition
 from proxy.observe.log import make_logger
+from proxy.observe.metrics import Metrics
 from proxy.tasks import spawn
+from proxy.tls.listener import SHUTDOWN_TIME, ListenerCertificates
+from proxy.tls.watch import look_forever
 from proxy.tokens.discovery import Discovery
 from proxy.tokens.keeper import Keeper
 from proxy.tokens.line import Line, session
 from proxy.tokens.mint import Mint
 from proxy.tokens.store import MemoryStore
 from proxy.wire.downstream import Downstream
-from proxy.wire.limits import Limits
-from proxy.wire.sweep import sweep_forever
+from proxy.wire.wheel import Round
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
@@ -51,11 +56,34 @@ if TYPE_CHECKING:
     from proxy.config.load import Loaded
     from proxy.config.model import Listener
     from proxy.generation import Generation
+    from proxy.observe.reading import Reading
     from proxy.observe.sink import LineSink
-    from proxy.wire.sweep import Swept
+    from proxy.wire.limits import Limits
+    from proxy.wire.wheel import Swept
+
+BATCH = 16
+"""Connections the standard loop accepts in one go. It takes that number from `backlog` and, when file
+descriptors run out, goes on failing that many times, each with a timer of its own: with a thousand
+it is busy with nothing else."""
+
+BACKLOG = 1024
+"""Connections the kernel keeps until they are accepted."""
+
+FAREWELLS = 16
+"""Connections beyond the limit that are told so at a time; those beyond them are closed without a word,
+so that a flood of them takes no file descriptor from the requests being served."""
+
+FEW = 1000
+"""Callers' connections below which it is worth saying that the system allows no more."""
 
 GRACE = 30.0
 """Seconds requests in flight are given to end after a stop was asked for."""
+
+LAST_WORDS = 1.0
+"""Seconds for the close frames of tunnels that outlasted the grace to reach their ends."""
+
+STARVED = frozenset((errno.EMFILE, errno.ENFILE))
+"""What accept(2) says when no file descriptor is left, to the process or to the system."""
 
 
 def real_clock() -> Clock:
@@ -78,6 +106,18 @@ def request_ids() -> Callable[[], str]:
     return lambda: f"{prefix}-{next(count):08x}"
 
 
+class CutOff(asyncio.Protocol):
+    """
+    What becomes of a connection there is no room for, not even to say so.
+    """
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """
+        Close it at once.
+        """
+        cast("asyncio.Transport", transport).abort()
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """
@@ -89,7 +129,8 @@ class Surroundings:
         console: A person reads the log.
         clock: What time it is.
         grace: Seconds for requests in flight once a stop was asked for.
-        limits: What one caller's connection may use up.
+        connections: Callers' connections there are file descriptors for, where that may be fewer
+            than the settings ask for; 0 if there are enough.
     """
 
     sink: LineSink
@@ -97,7 +138,7 @@ class Surroundings:
     console: bool = False
     clock: Clock = field(default_factory=real_clock)
     grace: float = GRACE
-    limits: Limits = field(default_factory=Limits)
+    connections: int = 0
 
 
 @contextlib.asynccontextmanager
@@ -151,7 +192,9 @@ class Runtime:
 
     Attributes:
         log: Events.
+        metrics: What is counted.
         addresses: Where it listens, as written in proxy.yaml but with real ports.
+        certificates: Those of its listeners that speak TLS.
         admin: The admin listener's address; empty if off.
     """
 
@@ -167,7 +210,9 @@ class Runtime:
         self.log: FilteringBoundLogger = make_logger(
             around.sink, around.clock.wall, console=around.console
         )
+        self.metrics = Metrics()
         self.addresses: list[str] = []
+        self.certificates: list[ListenerCertificates] = []
         self.admin = ""
 
     async def __aenter__(self) -> Self:
@@ -198,11 +243,14 @@ class Runtime:
         generation = self._compile(keeper)
         for pool in generation.pools:
             stack.callback(pool.close)
+        limits = self._limits()
+        self._crowd = Crowd(self.log, self._connections, limits.connections)
         self._gateway = gateway = Gateway(
-            generation, access, self.log, around.limits, around.clock.boot, request_ids()
+            generation, access, self.log, limits, around.clock.boot, request_ids()
         )
         stack.push_async_callback(gateway.close)
-        admin = Admin(lambda: gateway.generation, lambda: self._draining)
+        exposition = Exposition(self.metrics, self._reading)
+        admin = Admin(lambda: gateway.generation, lambda: self._draining, exposition.text)
         stack.push_async_callback(admin.stop)
         for index, listener in enumerate(loaded.settings.listen):
             await self._listen(index, listener, stack)
@@ -212,17 +260,48 @@ class Runtime:
                     _clear_socket(loaded.settings.admin.path)
                 await admin.start(loaded.settings.admin)
             self.admin = admin.address
-        sweeper = sweep_forever(self._swept, around.clock.boot)
-        sweeping = spawn(self._tasks, sweeper, name="sweep")
-        stack.callback(sweeping.cancel)
+        gateway.wheel.enter(Round(self._swept), 0.0)
+        stack.callback(spawn(self._tasks, gateway.wheel.turn_forever(), name="wheel").cancel)
+        if self.certificates:
+            looker = look_forever(lambda: self.certificates, around.clock.wall)
+            stack.callback(spawn(self._tasks, looker, name="certificates").cancel)
         gc.collect()
         gc.freeze()  # what start-up made stays; the collector need not look at it again
+        self._say_started(limits)
+
+    def _limits(self) -> Limits:
+        """
+        Return what callers may use up, as set, but for connections without a file descriptor.
+        """
+        limits = caller_limits(self._loaded.settings)
+        if 0 < self._around.connections < limits.connections:
+            return replace(limits, connections=self._around.connections)
+        return limits
+
+    def _say_started(self, limits: Limits) -> None:
         self.log.info("proxy.started", listen=self.addresses, admin=self.admin or None)
+        asked = self._loaded.settings.limits.connections
+        written = "connections" in self._loaded.settings.limits.model_fields_set
+        if limits.connections < (asked if written else FEW):
+            self.log.warning(
+                "limits.lowered",
+                setting="limits.connections",
+                asked=asked,
+                used=limits.connections,
+                reason="the system allows this process too few open files; raise that limit",
+            )
 
     def _compile(self, keeper: Keeper) -> Generation:
         via = f"Via: 1.1 authproxy-{secrets.token_hex(4)}\r\n".encode()
         try:
-            return compile_generation(self._loaded.settings, self._loaded.base, keeper, via=via)
+            return compile_generation(
+                self._loaded.settings,
+                self._loaded.base,
+                keeper,
+                via=via,
+                metrics=self.metrics,
+                now=self._around.clock.boot,
+            )
         except OSError as error:  # ssl.SSLError too: a CA file that cannot be used
             what = f"a certificate file cannot be used: {error.strerror or type(error).__name__}"
             problem = Problem("routes", what, file=self._loaded.origin)
@@ -233,23 +312,56 @@ class Runtime:
     ) -> None:
         loop = asyncio.get_running_loop()
         address = listener.address
-        factory = partial(Downstream, self._gateway, index, self._connections)
+        factory = partial(self._accept, index)
+        tls = self._tls(index, listener)
         with _naming(("listen", index), address, self._loaded):
-            tls = listener_tls(listener, self._loaded.base)
             if isinstance(address, UnixAddress):
                 _clear_socket(address.path)
-                server = await loop.create_unix_server(factory, str(address.path), ssl=tls)
+                server = await loop.create_unix_server(
+                    factory, str(address.path), backlog=BATCH, **tls
+                )
                 address.path.chmod(0o660)
                 stack.callback(_remove, address.path, address.path.stat().st_ino)
                 self.addresses.append(str(address))
             else:
                 server = await loop.create_server(
-                    factory, address.host, address.port, ssl=tls, backlog=1024
+                    factory, address.host, address.port, backlog=BATCH, **tls
                 )
                 port = server.sockets[0].getsockname()[1]
                 self.addresses.append(str(TcpAddress(address.host, port)))
+        for accepting in server.sockets:
+            with accepting.dup() as same:
+                same.listen(BACKLOG)
         self._servers.append(server)
         stack.callback(server.close)
+
+    def _tls(self, index: int, listener: Listener) -> dict[str, Any]:
+        """
+        Return how a server is told to speak TLS; nothing for plain HTTP.
+        """
+        if listener.tls is None:
+            return {}
+        try:
+            certificates = ListenerCertificates(
+                listener.tls, self._loaded.base, str(listener.address), self._on_certificate_event
+            )
+        except CredentialInvalid as error:
+            problem = Problem(f"listen[{index}].tls", error.reason, file=self._loaded.origin)
+            raise ConfigError([problem]) from error
+        self.certificates.append(certificates)
+        return {
+            "ssl": certificates.door,
+            "ssl_handshake_timeout": self._gateway.limits.head_time,
+            "ssl_shutdown_timeout": SHUTDOWN_TIME,
+        }
+
+    def _accept(self, index: int) -> asyncio.Protocol:
+        """
+        Return the protocol of a connection that listener *index* has accepted.
+        """
+        if len(self._connections) >= self._gateway.limits.connections + FAREWELLS:
+            return CutOff()
+        return Downstream(self._gateway, index, self._connections)
 
     async def _drain(self) -> None:
         """
@@ -260,24 +372,50 @@ class Runtime:
             server.close()
         for caller in tuple(self._connections):
             caller.drain()
-        deadline = self._around.clock.boot() + self._around.grace
-        while self._connections and self._around.clock.boot() < deadline:  # noqa: ASYNC110 - once in a process's life
-            await asyncio.sleep(0.02)
+        await self._callers_gone(self._around.grace)
+        for caller in tuple(self._connections):
+            caller.give_up()
+        await self._callers_gone(LAST_WORDS)
         for caller in tuple(self._connections):
             if caller.transport is not None:
                 caller.transport.abort()
         self._flush()
         self.log.info("proxy.stopped")
 
+    async def _callers_gone(self, most: float) -> None:
+        """
+        Wait until no caller is connected, for so many seconds at most.
+        """
+        deadline = self._around.clock.boot() + most
+        while self._connections and self._around.clock.boot() < deadline:  # noqa: ASYNC110 - once in a process's life
+            await asyncio.sleep(0.02)
+
     def _swept(self) -> Iterable[Swept]:
-        return itertools.chain(self._connections, self._gateway.generation.pools)
+        pools = self._gateway.generation.pools
+        return (*pools, self._crowd)
+
+    def _reading(self) -> Reading:
+        return read(
+            self._gateway.generation,
+            self._around.clock.wall(),
+            connections=len(self._connections),
+            lines_dropped=getattr(self._around.sink, "dropped", 0),  # not every sink loses lines
+        )
 
     def _on_token_event(self, event: str, **facts: object) -> None:
+        self.metrics.on_token_event(event, **facts)
         write = self.log.warning if event.endswith(("failed", "refused")) else self.log.info
+        write(event, **facts)
+
+    def _on_certificate_event(self, event: str, **facts: object) -> None:
+        write = self.log.info if event == "certificate.reloaded" else self.log.warning
         write(event, **facts)
 
     def _unexpected(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
+        if isinstance(error, OSError) and error.errno in STARVED:
+            self._crowd.starve()  # the loop itself tries again a second later
+            return
         self.log.error("internal.error", message=context.get("message"), exc_info=error)
 
 

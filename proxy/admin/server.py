@@ -4,12 +4,14 @@ Health and state over HTTP, for orchestrators and people; never on the data plan
 GET /livez          200 while the loop turns; asks nothing of anybody else
 GET /readyz         200 once every required service user has a token, else 503; `?verbose` says who
 GET /status.json    the state of each service user
+GET /metrics        what Prometheus scrapes, in its text format or as OpenMetrics
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
+from functools import partial
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -17,9 +19,12 @@ from aiohttp import web
 from proxy.config.network import TcpAddress, UnixAddress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
+    from typing import TypeAlias
 
     from proxy.generation import Generation
+
+    Scrape: TypeAlias = Callable[[str], Awaitable[tuple[bytes, str]]]
 
 
 class Admin:
@@ -29,11 +34,18 @@ class Admin:
     Args:
         generation: Returns the generation of the moment.
         draining: Returns whether the proxy is on its way down.
+        scrape: Makes the metrics' text and its media type for an `Accept`; None for no metrics.
     """
 
-    def __init__(self, generation: Callable[[], Generation], draining: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        generation: Callable[[], Generation],
+        draining: Callable[[], bool],
+        scrape: Scrape | None = None,
+    ) -> None:
         self._generation = generation
         self._draining = draining
+        self._scrape = scrape
         self._runner: web.AppRunner | None = None
         self.address = ""
 
@@ -45,6 +57,8 @@ class Admin:
         app.router.add_get("/livez", self._livez)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/status.json", self._status)
+        if self._scrape is not None:
+            app.router.add_get("/metrics", partial(self._metrics, self._scrape))
         return app
 
     async def start(self, address: TcpAddress | UnixAddress) -> None:
@@ -96,3 +110,7 @@ class Admin:
             "service_users": [dataclasses.asdict(state) for state in keeper.states()],
         }
         return web.json_response(body, dumps=lambda value: json.dumps(value, indent=2) + "\n")
+
+    async def _metrics(self, scrape: Scrape, request: web.Request) -> web.Response:
+        text, media_type = await scrape(request.headers.get("Accept", ""))
+        return web.Response(body=text, headers={"Content-Type": media_type})

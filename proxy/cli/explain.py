@@ -14,8 +14,17 @@ import click
 from proxy.cli.terminal import config_option, label, load_config
 from proxy.config.route import METHODS
 from proxy.core.admit import ANONYMOUS, admit
-from proxy.core.decide import Plan, confine, decide, upstream_head
-from proxy.core.headers import REQUEST_ID, valid_request_id
+from proxy.core.decide import (
+    Plan,
+    confine,
+    decide,
+    first_lines,
+    id_line,
+    last_lines,
+    travelling,
+    upstream_target,
+)
+from proxy.core.headers import AUTHORIZATION, REQUEST_ID, valid_request_id
 from proxy.core.route import Lost, Table
 from proxy.errors import BadRequest, ProxyError
 from proxy.generation import plan_routes, request_roles
@@ -24,7 +33,7 @@ from proxy.wire.message import read_request
 if TYPE_CHECKING:
     from proxy.config.load import Loaded
     from proxy.core.decide import Decision
-    from proxy.wire.message import RequestHead
+    from proxy.wire.message import RequestFields
 
 SHOWN = "Authorization: Bearer ***"
 BEARER = f"{SHOWN}\r\n".encode()
@@ -138,13 +147,15 @@ def explain(
     try:
         if line[0].decode() not in METHODS | {"CONNECT", "TRACE"}:
             raise BadRequest("the method is none that HTTP parsers know; methods are in capitals")
-        head = read_request((*line, "1.1"), fields, request_roles(routes))
-        decision = decide(table, head.method, head.target, head.host, head.field)
+        lines = [b"%b: %b" % pair for pair in fields]
+        head = read_request(lines, request_roles(routes))
+        assert head is not None
+        decision = decide(table, *line, head.host, head.field)
         confine(decision.route.action, decision.route.match.path, decision.target)
     except ProxyError as error:
         return Explained(None, _lost(table, fields, line), error, "", "")
     target = decision.target
-    lost = table.explain(head.method, target.host, target.path, head.field)
+    lost = table.explain(line[0], target.host, target.path, head.field)
     plan = decision.route.action
     turned_away = _admitted(loaded, plan, caller)
     return Explained(
@@ -152,7 +163,7 @@ def explain(
         lost=tuple(lost),
         refused=None,
         caller=turned_away,
-        sent="" if turned_away else _sent(decision, plan, head),
+        sent="" if turned_away else _sent(decision, plan, line[0], head),
     )
 
 
@@ -183,11 +194,21 @@ def _admitted(loaded: Loaded, plan: Plan, caller: str | None) -> str:
     return why
 
 
-def _sent(decision: Decision[Plan], plan: Plan, head: RequestHead) -> str:
-    own = head.field(REQUEST_ID)
-    request_id = own.decode() if own is not None and valid_request_id(own) else "…"
-    via = "Via: 1.1 authproxy-…\r\n".encode()
-    sent = upstream_head(decision, plan, head, BEARER, request_id=request_id, via=via)
+def _sent(decision: Decision[Plan], plan: Plan, method: bytes, fields: RequestFields) -> str:
+    own = fields.field(REQUEST_ID)
+    keep_id = own is not None and valid_request_id(own)
+    foreign = plan.authorization == "keep" and fields.field(AUTHORIZATION) is not None
+    parts = (
+        first_lines(
+            plan, method, upstream_target(plan, decision.route.match.path, decision.target)
+        ),
+        travelling(plan, fields, keep_id=keep_id),
+        b"" if foreign else BEARER,
+        plan.set_lines,
+        b"" if keep_id else id_line("…"),
+        last_lines(fields, "Via: 1.1 authproxy-…\r\n".encode()),
+    )
+    sent = b"".join(parts)
     return "\n".join(_hide(line) for line in sent.decode().split("\r\n") if line)
 
 

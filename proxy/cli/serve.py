@@ -10,7 +10,6 @@ import os
 import resource
 import signal
 import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -18,14 +17,15 @@ import click
 from proxy.cli.terminal import config_option, load_config, run_async
 from proxy.observe.log import loss_notice, wants_console
 from proxy.observe.sink import Sink
+from proxy.memory import keep_memory
 from proxy.runtime import Runtime, Surroundings, real_clock
-from proxy.wire.limits import Limits
 
 if TYPE_CHECKING:
     from proxy.config.load import Loaded
 
-RESERVE = 32
-"""File descriptors for everything but connections: files, sockets that listen, the issuers."""
+RESERVE = 64
+"""File descriptors for everything but connections that are served: files, sockets that listen, the
+issuers, callers just being turned away."""
 
 
 @click.command("run", short_help="Serve until SIGTERM or Ctrl-C.")
@@ -44,11 +44,12 @@ def command(config: str | None, log_format: str) -> None:
     A second signal ends the process at once.
     """
     loaded = load_config(config)
+    keep_memory()
     console = wants_console() if log_format == "auto" else log_format == "console"
     notice = loss_notice(real_clock().wall, console=console)
     sink = Sink(sys.stdout.fileno(), notice=notice)
     try:
-        around = Surroundings(sink, os.environ, console=console, limits=limits())
+        around = Surroundings(sink, os.environ, console=console, connections=connections())
         run_async(serve(loaded, around, sink))
     finally:
         sink.close()
@@ -81,9 +82,10 @@ async def serve(loaded: Loaded, around: Surroundings, sink: Sink) -> None:
         await stop.wait()
 
 
-def limits() -> Limits:
+def connections() -> int:
     """
-    Return limits that leave a file descriptor for each connection's other end.
+    Return how many callers' connections there are file descriptors for, one for each connection's
+    other end included; 0 if the system sets no limit.
 
     The soft limit of open files is raised to the hard one first: shells set it low for programs
     that still use select(2).
@@ -92,8 +94,6 @@ def limits() -> Limits:
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    standard = Limits()
     if soft == resource.RLIM_INFINITY:
-        return standard
-    most = max(1, (soft - RESERVE) // 2)
-    return replace(standard, connections=min(standard.connections, most))
+        return 0
+    return max(1, (soft - RESERVE) // 2)

@@ -4,8 +4,10 @@ proxy.yaml, from bytes to values that can be trusted; all problems at once.
 document
     YAML text as plain data that still knows its lines and columns (`document`).
 section
-    A group of settings as a strict model: `model`, `route`, `service_user`; what single values look
-    like stands in `values` and `secrets`.
+    A group of settings as a strict model: `model`, `route`, `limits`, `service_user`; what single
+    values look like stands in `values` and `secrets`.
+quantity
+    How many, how large, how long: a number with a unit and a range, or `off` (`quantity`).
 draft, finding
     A configuration not yet believed, and one thing wrong with it (`draft`); a near miss of a method
     is judged as the method meant (`method`).

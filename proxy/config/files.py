@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from proxy.config import secrets
 from proxy.config.draft import Finding, Place
+from proxy.config.pair import read_pair
 from proxy.config.secret_source import SecretCredential, SecretFile, SecretSource
 from proxy.config.service_user import ClientCredentials, PersonalAccessToken, PrivateKeyJwt
 from proxy.core import key, keyfile
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from proxy.config.model import ListenerTls
     from proxy.config.rules import Entries
 
 Kind = Literal["key_json", "pem", "secret", "token", "private", "certificates"]
@@ -54,8 +54,6 @@ def outside(entries: Entries) -> Iterator[Outside]:
     for index, listener in entries.listeners.items():
         if listener.tls:
             place = ("listen", index, "tls")
-            yield from _file((*place, "cert_file"), "certificates", listener.tls.cert_file)
-            yield from _file((*place, "key_file"), "private", listener.tls.key_file)
             yield from _file(
                 (*place, "client_ca_file"), "certificates", listener.tls.client_ca_file
             )
@@ -63,6 +61,38 @@ def outside(entries: Entries) -> Iterator[Outside]:
         yield from _file(("issuers", issuer_name, "ca_file"), "certificates", issuer.ca_file)
     for index, route in entries.routes.items():
         yield from _file(("routes", index, "ca_file"), "certificates", route.ca_file)
+    for pair in _pairs(entries):
+        yield from _file(pair.cert, "certificates", pair.cert_file)
+        yield from _file(pair.key, "private", pair.key_file)
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """
+    A certificate and its key, each with its place.
+    """
+
+    cert: Place
+    cert_file: Path
+    key: Place
+    key_file: Path
+
+
+def _pairs(entries: Entries) -> Iterator[Pair]:
+    for index, listener in entries.listeners.items():
+        place: Place = ("listen", index, "tls")
+        for at, pair in enumerate(
+            (listener.tls, *listener.tls.certificates) if listener.tls else ()
+        ):
+            inner: Place = (*place, "certificates", at - 1) if at else place
+            yield Pair((*inner, "cert_file"), pair.cert_file, (*inner, "key_file"), pair.key_file)
+    for index, route in entries.routes.items():
+        if route.client_cert_file and route.client_key_file:
+            place = ("routes", index)
+            yield Pair(
+                (*place, "client_cert_file"), route.client_cert_file,
+                (*place, "client_key_file"), route.client_key_file,
+            )  # fmt: skip
 
 
 def _file(place: Place, kind: Kind, path: Path | None) -> Iterator[Outside]:
@@ -88,17 +118,16 @@ def check(
         try:
             _judge(thing, base, environ, now)
         except CredentialInvalid as error:
-            broken.add(thing.place[:3])
+            broken.add(thing.place)
             absent = error.reason == secrets.ABSENT
             instead = _instead_of_absent(thing.source, start) if absent else ""
             yield Finding(thing.place, error.reason, instead)
-    for index, listener in entries.listeners.items():
-        place = ("listen", index, "tls")
-        if listener.tls and place not in broken and not _belong(listener.tls, base):
-            yield Finding(
-                (*place, "key_file"), "is not the key of cert_file's first certificate, or is encrypted",
-                "write the two that belong together, the key without a passphrase",
-            )  # fmt: skip
+    for pair in _pairs(entries):
+        if not broken & {pair.cert, pair.key}:
+            try:
+                read_pair(pair.cert_file, pair.key_file, base)
+            except CredentialInvalid as error:
+                yield Finding(pair.key, error.reason)
 
 
 def _instead_of_absent(source: SecretSource, start: str) -> str:
@@ -139,13 +168,3 @@ def _certificates(text: str) -> None:
         raise CredentialInvalid(
             "the file holds no certificates in PEM; check which file it is"
         ) from None
-
-
-def _belong(tls: ListenerTls, base: Path) -> bool:
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
-            base / tls.cert_file, base / tls.key_file, password=""
-        )
-    except (ssl.SSLError, OSError, ValueError):
-        return False
-    return True

@@ -1,5 +1,5 @@
 """
-proxy.yaml as a whole: listeners, issuers, service users, callers, routes.
+proxy.yaml as a whole: listeners, issuers, service users, callers, limits, routes.
 
 Every default and unit of a setting stands in its description; the schema, the reference and
 messages take it from there. A new group of settings also gets a row in `words.SECTIONS`.
@@ -19,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from proxy.config.limits import Limits, Pools
 from proxy.config.network import Url, parse_admin
 from proxy.config.route import Route, guard_scheme
 from proxy.config.section import Items, Name, Section, Table, Text, nothing, wrong
@@ -52,17 +53,31 @@ Sha256 = Annotated[
 ]
 
 
-class ListenerTls(Section):
+class ListenerCertificate(Section):
     """
-    TLS on a listener.
+    A certificate a listener shows, and its key.
     """
 
     cert_file: File = Field(description="PEM file with the certificate and its chain.")
     key_file: File = Field(description="PEM file with the certificate's private key.")
+
+
+class ListenerTls(ListenerCertificate):
+    """
+    TLS on a listener.
+    """
+
     client_ca_file: File | None = Field(
         default=None,
         description=(
             "PEM file of authorities; callers must show a certificate of theirs. Default: none asked."
+        ),
+    )
+    certificates: Items[ListenerCertificate] = Field(
+        default=(),
+        description=(
+            "More certificates, each for the names in it (*.suffix for one label); callers that "
+            "ask for none of them see the one above. Default: none."
         ),
     )
 
@@ -204,6 +219,14 @@ class Settings(Section):
     callers: Table[Name, Caller] = Field(
         default_factory=nothing,
         description="Callers by name: who may use the proxy. Default: none.",
+    )
+    limits: Limits = Field(
+        default_factory=Limits,
+        description="What callers may use up. Default: that of each setting in it.",
+    )
+    pools: Pools = Field(
+        default_factory=Pools,
+        description="The connections to each upstream. Default: that of each setting in it.",
     )
     routes: Items[Route] = Field(
         min_length=1,

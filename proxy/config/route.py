@@ -14,9 +14,11 @@ from pydantic import (
     ValidationInfo,
     WithJsonSchema,
     field_validator,
+    model_validator,
 )
 
 from proxy.config.network import Url  # noqa: TC001 - pydantic reads annotations at run time
+from proxy.config.quantity import duration, setting
 from proxy.config.section import Items, Name, Section, Table, nothing, wrong
 from proxy.config.values import File, HttpUrl, Seconds, UrlPath  # noqa: TC001 - pydantic reads annotations at run time
 from proxy.core import route
@@ -165,11 +167,13 @@ class Timeouts(Section):
     )
     idle: Seconds = Field(
         default=75.0,
-        description=(
-            "Longest silence while a body moves, and how long an unused connection is kept. "
-            "Default: 75s."
-        ),
+        description=("Longest silence of both sides once the response has begun. Default: 75s."),
         json_schema_extra={"default": "75s"},
+    )
+    request: Annotated[float, duration(off=True)] = setting(
+        "off",
+        "Longest time from a request's headers to the last byte of its response, whatever moves "
+        "meanwhile. off: no limit.",
     )
 
 
@@ -202,6 +206,17 @@ class Route(Section):
             "PEM file of the authorities trusted for this upstream. Default: the system's."
         ),
     )
+    client_cert_file: File | None = Field(
+        default=None,
+        description=(
+            "PEM file with the certificate, and its chain, that is shown to this upstream; with "
+            "client_key_file. Default: none."
+        ),
+    )
+    client_key_file: File | None = Field(
+        default=None,
+        description="PEM file with that certificate's private key, not encrypted. Default: none.",
+    )
     callers: Items[Name] | None = Field(
         default=None,
         min_length=1,
@@ -211,7 +226,7 @@ class Route(Section):
         default_factory=RequestHeaders, description="Changes to request headers. Default: none."
     )
     timeouts: Timeouts = Field(
-        default_factory=Timeouts, description="How long to wait. Default: 5s, 60s, 75s."
+        default_factory=Timeouts, description="How long to wait. Default: 5s, 60s, 75s, off."
     )
     replay: Literal["auto", "always", "never"] = Field(
         default="auto",
@@ -232,6 +247,15 @@ class Route(Section):
     @classmethod
     def _encrypted(cls, url: Url, info: ValidationInfo) -> Url:
         return guard_scheme(url, info)
+
+    @model_validator(mode="after")
+    def _certificate_with_key(self) -> Route:
+        if (self.client_cert_file is None) != (self.client_key_file is None):
+            raise wrong(
+                "has one of client_cert_file and client_key_file without the other",
+                "write both, or neither",
+            )
+        return self
 
 
 def guard_scheme(url: Url, info: ValidationInfo) -> Url:

@@ -25,19 +25,20 @@ from proxy.config.network import (
 )
 from proxy.config.section import wrong
 
-_DURATION: Final = r"([0-9]{1,9}(?:\.[0-9]{1,3})?)(ms|s|m|h)"
+DURATION: Final = r"([0-9]{1,9}(?:\.[0-9]{1,3})?)(ms|s|m|h)"
 _ADDRESS: Final = "unix:/.+|[^:*].*:[0-9]{1,5}"
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_STEPS: Final = {"h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
 
 MAX_SECONDS: Final = 24 * 3600.0
 """A deadline of more than a day is a mistake (limit of ours)."""
 
 
-def parse_duration(value: object) -> float:
+def parse_duration(value: object, least: float = 0.001, most: float = MAX_SECONDS) -> float:
     """
-    Return seconds (0.001 to 86400) for text such as `5s`, `500ms`, `2m`, `1h`.
+    Return seconds for text such as `5s`, `500ms`, `2m`, `1h`; only from *least* to *most* of them.
     """
-    found = re.fullmatch(_DURATION, value) if isinstance(value, str) else None
+    found = re.fullmatch(DURATION, value) if isinstance(value, str) else None
     if found is None:
         bare = isinstance(value, (int, float)) and not isinstance(value, bool)
         bare = bare or (isinstance(value, str) and value.replace(".", "", 1).isdecimal())
@@ -45,9 +46,19 @@ def parse_duration(value: object) -> float:
             "has no unit" if bare else "is no duration", "write it like 5s, 500ms, 2m or 1h"
         )
     seconds = float(found[1]) * _UNITS[found[2]]
-    if not 0.001 <= seconds <= MAX_SECONDS:
-        raise wrong("is out of range", "write something from 1ms to 24h")
+    if not least <= seconds <= most:
+        span = f"write something from {show_duration(least)} to {show_duration(most)}"
+        raise wrong("is out of range", span)
     return seconds
+
+
+def show_duration(seconds: float) -> str:
+    """
+    Return *seconds*, to the millisecond, with the largest unit that needs no fraction.
+    """
+    thousandths = round(seconds * 1000)
+    unit = next(unit for unit, size in _STEPS.items() if not thousandths % size)
+    return f"{thousandths // _STEPS[unit]}{unit}"
 
 
 def parse_date(value: object) -> float:
@@ -81,8 +92,8 @@ def _iso(moment: float) -> str:
 Seconds = Annotated[
     float,
     PlainValidator(parse_duration),
-    PlainSerializer(lambda seconds: f"{seconds * 1000:.0f}ms"),
-    WithJsonSchema({"type": "string", "pattern": f"^{_DURATION}$"}),
+    PlainSerializer(show_duration),
+    WithJsonSchema({"type": "string", "pattern": f"^{DURATION}$"}),
 ]
 ListenAddress = Annotated[
     Address,

@@ -10,7 +10,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from proxy.config.draft import Finding, Place, near
-from proxy.config.model import Caller, Issuer, JwtCaller, Listener, ListenerTls, Settings
+from proxy.config.limits import Limits, Pools
+from proxy.config.model import (
+    Caller,
+    Issuer,
+    JwtCaller,
+    Listener,
+    ListenerCertificate,
+    ListenerTls,
+    Settings,
+)
 from proxy.config.route import Match, RequestHeaders, Route, Timeouts
 from proxy.config.service_user import METHODS
 
@@ -27,9 +36,12 @@ SECTIONS: Final[Mapping[tuple[str, ...], type[Section]]] = {
     (): Settings,
     ("listen", "*"): Listener,
     ("listen", "*", "tls"): ListenerTls,
+    ("listen", "*", "tls", "certificates", "*"): ListenerCertificate,
     ("issuers", "*"): Issuer,
     ("callers", "*"): Caller,
     ("callers", "*", "jwt"): JwtCaller,
+    ("limits",): Limits,
+    ("pools",): Pools,
     ("routes", "*"): Route,
     ("routes", "*", "match"): Match,
     ("routes", "*", "request_headers"): RequestHeaders,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Literal, NamedTuple, Protocol, TypeVar
 
-from proxy.core.headers import AUTHORIZATION, REQUEST_ID, is_forwarding
+from proxy.core.headers import REQUEST_ID
 from proxy.core.target import Target, below, join, parse_target, readings
 from proxy.errors import BadRequest, MethodNotSupported, NoRoute
 
@@ -125,51 +125,68 @@ def confine(plan: Plan, prefix: bytes, target: Target) -> None:
             raise BadRequest("the path climbs out of its route's part of the upstream")
 
 
-class Head(Protocol):
+class Section(Protocol):
     """
-    A caller's head, as far as it matters here (see `wire.message.RequestHead`).
+    A caller's header section, as far as it matters here (see `wire.message.RequestFields`).
     """
 
-    method: bytes
     lines: list[bytes]
     aside: list[tuple[bytes, bytes, int]]
     chunked: bool
+    upgrade: bytes
 
 
-def upstream_head(
-    decision: Decision[T], plan: Plan, head: Head, credential: bytes, *, request_id: str, via: bytes
-) -> bytes:
+def travelling(plan: Plan, fields: Section, *, keep_id: bool) -> bytes:
     """
-    Return the head the upstream gets: strip first, inject afterwards.
+    Return the caller's field lines that go up, each with its CRLF: what is stripped is stripped
+    first, what is added is added afterwards.
 
     Args:
-        decision: Which route, and what was asked of it.
         plan: What the route does.
-        head: The caller's head; lines that do not travel are blanked in it.
-        credential: The Authorization line to attach; empty to attach none.
-        request_id: The request's id; a caller's line stands if it is the same.
+        fields: The caller's header section.
+        keep_id: The caller's own X-Request-Id stands.
+    """
+    kept = fields.lines
+    out = [
+        index
+        for name, _, index in fields.aside
+        if (not keep_id if name == REQUEST_ID else name in plan.strip)
+    ]
+    if out:
+        kept = list(kept)
+        for index in out:
+            kept[index] = b""
+    joined = b"\r\n".join(kept) if b"" not in kept else b"\r\n".join(filter(None, kept))
+    return joined + b"\r\n" if joined else b""
+
+
+def last_lines(fields: Section, via: bytes) -> bytes:
+    """
+    Return what the upstream's head ends with: `Via`, framing, an upgrade, the empty line.
+
+    Args:
+        fields: The caller's header section.
         via: The Via line to add.
     """
-    lines = head.lines
-    identity = request_id.encode()
-    id_line = b"X-Request-Id: %b\r\n" % identity
-    for name, value, index in head.aside:
-        if not lines[index]:
-            continue  # `Connection` has taken it away
-        if name == REQUEST_ID and value == identity:
-            id_line = b""
-        elif name == AUTHORIZATION and plan.authorization == "keep":
-            credential = b""
-        elif name == REQUEST_ID or name in plan.strip or is_forwarding(name):
-            lines[index] = b""
-    return b"%b %b HTTP/1.1\r\n%b%b%b%b%b%b%b\r\n" % (
-        head.method,
-        upstream_target(plan, decision.route.match.path, decision.target),
-        plan.host_line,
-        b"".join(lines),
-        credential,
-        plan.set_lines,
-        id_line,
-        via,
-        b"Transfer-Encoding: chunked\r\n" if head.chunked else b"",
-    )
+    framing = b"Transfer-Encoding: chunked\r\n" if fields.chunked else b""
+    upgrade = b"Connection: Upgrade\r\nUpgrade: websocket\r\n" if fields.upgrade else b""
+    return b"%b%b%b\r\n" % (via, framing, upgrade)
+
+
+def first_lines(plan: Plan, method: bytes, target: bytes) -> bytes:
+    """
+    Return what the upstream's head begins with: request line and `Host`.
+
+    Args:
+        plan: What the route does.
+        method: As the caller's.
+        target: The upstream's.
+    """
+    return b"%b %b HTTP/1.1\r\n%b" % (method, target, plan.host_line)
+
+
+def id_line(request_id: str) -> bytes:
+    """
+    Return the line that names the request.
+    """
+    return b"X-Request-Id: %b\r\n" % request_id.encode()

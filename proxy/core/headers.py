@@ -16,6 +16,10 @@ CALLER_CREDENTIALS = frozenset((b"proxy-authorization", b"x-api-key"))
 AUTHORIZATION = b"authorization"
 REQUEST_ID = b"x-request-id"
 VIA = b"via"
+MAX_FORWARDS = b"max-forwards"
+TRACE_PARENT = b"traceparent"
+
+LOOKED_AT = frozenset((AUTHORIZATION, REQUEST_ID, VIA, MAX_FORWARDS, TRACE_PARENT))
 
 # Where a request came from is told by whoever is trusted to; a caller's word is not passed on.
 # ZITADEL works its instance and issuer out of these (facts of its origin look-up), so one stray
@@ -51,8 +55,24 @@ def looked_at(wanted: frozenset[bytes]) -> Callable[[bytes], bool]:
     Args:
         wanted: The names the routes ask for: conditions, and headers they set or remove.
     """
-    names = wanted | CALLER_CREDENTIALS | {AUTHORIZATION, REQUEST_ID, VIA}
-    return lambda name: name in names or is_forwarding(name)
+    names = wanted | CALLER_CREDENTIALS | LOOKED_AT
+    return lambda name: name in names
+
+
+def names_hop(value: bytes, own: bytes) -> bool:
+    """
+    Return whether a Via value lists the hop that *own* adds, however it is written.
+
+    Args:
+        value: The value of a Via header (RFC 9110 §7.6.3).
+        own: The whole line this proxy adds.
+    """
+    pseudonym = own.split()[2].lower()
+    for hop in value.split(b","):
+        words = hop.split()
+        if len(words) > 1 and words[1].lower() == pseudonym:
+            return True
+    return False
 
 
 def valid_request_id(value: bytes) -> bool:

@@ -108,10 +108,15 @@ class _Host(Generic[T]):
 class Table(Generic[T]):
     """
     All routes of one generation. Frozen once built.
+
+    Attributes:
+        routes: In the file's order.
+        conditional: Some depend on more than method, host and path.
     """
 
     def __init__(self, routes: Iterable[Route[T]]) -> None:
         self.routes = tuple(routes)
+        self.conditional = any(route.match.headers for route in self.routes)
         self._exact: dict[bytes, _Host[T]] = {}
         self._wild: dict[bytes, _Host[T]] = {}
         self._any: _Host[T] = _Host()

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from ipaddress import ip_address
 from typing import NamedTuple
 
 from proxy.errors import BadRequest
@@ -25,8 +26,6 @@ ORIGIN_FORM = re.compile(rb"/(?:[!\"$&-~]++|%[0-9A-Fa-f]{2})*+\Z")
 ABSOLUTE_FORM = re.compile(rb"(?i:(https?)://)([^/?#@\s]+)(|[/?].*)\Z", re.DOTALL)
 # RFC 9110 §7.2: Host = uri-host [ ":" port ]; a name, an IPv4 address or an IP literal
 HOST = re.compile(rb"([A-Za-z0-9_.~!$&'()*+,;=%-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{0,5}))?\Z")
-# What a path must hold one of to have more than one reading
-AMBIGUOUS = (b"%", b"//", b"/.", b"\\", b";")
 ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
 SLASHES = re.compile(rb"//+")
 PARAMETERS = re.compile(rb";[^/]*")
@@ -73,7 +72,15 @@ def parse_host(value: bytes) -> bytes:
     found = HOST.match(value)
     if found is None:
         raise BadRequest("Host is not a host name with an optional port")
-    return found[1].lower().rstrip(b".")
+    host = found[1].lower()
+    if host[:1] == b"[":
+        try:
+            ip_address(host[1:-1].decode("ascii"))
+        except ValueError:
+            raise BadRequest("Host is an IP literal that is no address") from None
+        if b":" not in host:
+            raise BadRequest("Host is an IP literal without a colon")  # RFC 3986 §3.2.2
+    return host.rstrip(b".")
 
 
 def parse_target(raw: bytes, host_field: bytes) -> Target:
@@ -103,6 +110,15 @@ def parse_target(raw: bytes, host_field: bytes) -> Target:
     return Target(path, mark + query, host)
 
 
+def shown_path(raw: bytes) -> str | None:
+    """
+    Return the path of a target that came to no route, for the log; None where it cannot be told
+    from what may be a secret: userinfo, a fragment, bytes no URL may hold.
+    """
+    path = raw.partition(b"?")[0]
+    return path.decode("ascii") if ORIGIN_FORM.match(raw) else None
+
+
 def readings(path: bytes) -> tuple[bytes, ...]:
     """
     Return every other path that servers behind us might take *path* for.
@@ -115,10 +131,8 @@ def readings(path: bytes) -> tuple[bytes, ...]:
     Raises:
         BadRequest: More than `MOST_READINGS`, or `MOST_READ` bytes; no honest path has as many.
     """
-    for mark in AMBIGUOUS:
-        if mark in path:
-            break
-    else:
+    plain = not (b"%" in path or b"//" in path or b"/." in path or b";" in path or b"\\" in path)
+    if plain:
         return ()
     most = min(MOST_READINGS, MOST_READ // len(path))
     found = {path}

@@ -9,4 +9,10 @@ log
     Every other event, through structlog.
 console
     What both look like to a person.
+metrics, cells
+    Every metric, and what is counted for it; how a request is counted.
+crowd
+    That there is no room for another caller, in words and not once per caller.
+reading, exposition
+    What is looked up instead of counted; the text that Prometheus scrapes.
 """

@@ -1,17 +1,20 @@
 """
 The part that moves bytes: HTTP/1.1 between a caller's connection and an upstream's.
 
-message
-    Heads and framing as values: what RFC 9112 lets in, and which header plays which role.
+message, plain
+    Heads and framing as values: what RFC 9112 lets in, and which header plays which role. Heads in
+    the form nearly all have are cut without a parser.
 connection, reading, downstream
     One caller's connection, in three layers: read, held, written, closed; bytes into requests;
     requests taking turns, within their time.
-upstream, pool
-    One connection to an upstream, and the pool of them per origin.
+upstream, shelf, waiting, pool
+    One connection to an upstream, those at rest, those who wait for one, and the pool of them.
+origin, dial, resolve, breaker
+    Where connections go, how one comes to stand, and when not to try.
 exchange
-    One request and its response between the two: back-pressure, early answers, replay.
-sweep
-    Deadlines without a timer per request.
+    One request and its response between the two: back-pressure, early answers, replay, tunnel.
+limits, wheel
+    What callers and upstreams may use up, and one timer for all deadlines.
 
 Nothing here knows a route, a user or a token; what to do with a request is the business of the
 `Exchange` subclass its owner brings.

@@ -11,14 +11,18 @@ the answer with it (RFC 9112 §9.6).
 from __future__ import annotations
 
 import asyncio
+import select
 import socket
 import struct
 from typing import TYPE_CHECKING, cast
+
+from proxy.wire.wheel import LOOK
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from proxy.wire.limits import Limits
+    from proxy.wire.wheel import Wheel
 
 # Why a caller is not read at the moment, as bits of `held`. Plain numbers: an enum's operators
 # cost a hundred times theirs, and these are looked at for each request.
@@ -26,6 +30,13 @@ QUEUED = 1  # another request of this connection waits for its turn
 NO_UPSTREAM = 2  # body bytes came before there is an upstream to take them
 UPSTREAM_FULL = 4  # the upstream takes them more slowly than they come
 CALLER_FULL = 8  # the caller takes its answers more slowly than they come
+UPGRADING = 16  # what comes next depends on what the upstream says to an upgrade
+HALF_CLOSED = 32  # the caller has said that nothing more comes; never cleared
+
+# What poll(2) tells of a connection that is not read. Linux tells a caller that only said that
+# nothing more comes from one that is gone; elsewhere the first is not told, the second is an error.
+ENDED = getattr(select, "POLLRDHUP", 0)
+GONE = select.POLLERR | (select.POLLHUP if ENDED else 0)
 
 # SO_LINGER for no time at all: the kernel sends a reset, and nothing that is still unsent
 RESET = struct.pack("ii", 1, 0)
@@ -41,6 +52,7 @@ class Connection(asyncio.Protocol):
         peer: Who is at the other end: address and port, or `unix`.
         held: Why it is not read at the moment; 0 while it is.
         closing: Nothing will be read or written any more.
+        look_at: The wheel's.
     """
 
     __slots__ = (
@@ -48,23 +60,27 @@ class Connection(asyncio.Protocol):
         "_progress",
         "_since",
         "_wasted",
+        "_wheel",
         "closing",
         "held",
         "limits",
+        "look_at",
         "peer",
         "transport",
     )
 
-    def __init__(self, limits: Limits, now: Callable[[], float]) -> None:
+    def __init__(self, limits: Limits, now: Callable[[], float], wheel: Wheel) -> None:
         self.limits = limits
         self.transport: asyncio.Transport | None = None
         self.peer = "unix"
         self.held = 0
         self.closing = False
+        self.look_at = 0
         self._now = now
+        self._wheel = wheel
         self._wasted = 0
         self._progress = -1
-        self._since = 0.0
+        self._since = 0.0  # when something last moved; 0: the next look notes the time
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """
@@ -74,7 +90,16 @@ class Connection(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         if isinstance(peer, tuple) and len(peer) > 1:
             self.peer = f"{peer[0]}:{peer[1]}"
+        if not self.transport.can_write_eof():  # TLS: event loops let 512 KiB gather there
+            self.transport.set_write_buffer_limits(64 * 1024)
         self._since = self._now()
+        self._wheel.enter(self, 0.0)
+
+    def look(self, now: float) -> float:
+        """
+        See to the deadlines; return when to look again.
+        """
+        raise NotImplementedError
 
     def write(self, data: bytes) -> None:
         """
@@ -82,18 +107,6 @@ class Connection(asyncio.Protocol):
         """
         if self.transport is not None and not self.closing:
             self.transport.write(data)
-
-    def pause_writing(self) -> None:
-        """
-        Take no more from a caller that does not take what it asked for.
-        """
-        self.hold(CALLER_FULL)
-
-    def resume_writing(self) -> None:
-        """
-        Go on.
-        """
-        self.release(CALLER_FULL)
 
     def hold(self, why: int) -> None:
         """
@@ -122,13 +135,16 @@ class Connection(asyncio.Protocol):
         self.closing = True
         self._since = self._now()
         self._wasted = 0
-        if linger and transport.can_write_eof():
+        if linger and transport.can_write_eof() and not self.held & HALF_CLOSED:
             if self.held:
                 self.held = 0
                 transport.resume_reading()
+            self._wheel.enter(self, 0.0)
             transport.write_eof()
         else:
             transport.close()
+            if self.transport is not None:
+                self._wheel.enter(self, 0.0)
 
     def _reset(self) -> None:
         """
@@ -143,6 +159,19 @@ class Connection(asyncio.Protocol):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         transport.abort()
 
+    def _ask(self) -> int:
+        """
+        Return what the kernel knows of the caller, as poll(2) has it: `ENDED`, `GONE`.
+        """
+        sock = None if self.transport is None else self.transport.get_extra_info("socket")
+        number = -1 if sock is None else sock.fileno()
+        if number < 0:
+            return 0
+        poll = select.poll()
+        poll.register(number, ENDED)
+        found = poll.poll(0)
+        return found[0][1] if found else 0
+
     def _waste(self, size: int) -> bool:
         """
         Count bytes nobody wants; return whether there were too many.
@@ -152,21 +181,25 @@ class Connection(asyncio.Protocol):
 
     def _moved(self, progress: int, now: float) -> bool:
         """
-        Return whether a byte moved since the last sweep, by this count or towards the caller.
+        Return whether a byte moved since the last look, by this count or towards the caller.
         """
         if self.transport is not None:
             progress += self.transport.get_write_buffer_size()
-        if progress == self._progress:
+        if progress == self._progress and self._since:
             return False
         self._progress = progress
         self._since = now
         return True
 
-    def _sweep_closing(self, now: float) -> None:
+    def _look_closing(self, now: float) -> float:
         transport = self.transport
-        if transport is None or self._moved(-2, now):
-            return
-        limits = self.limits
-        unsent = transport.get_write_buffer_size()
-        if now - self._since > (limits.body_time if unsent else limits.linger_time):
-            transport.abort()
+        if transport is None:
+            return 0.0
+        if not self._moved(-2, now):
+            limits = self.limits
+            # TLS does not tell what the socket below it still holds
+            unsent = transport.get_write_buffer_size() or not transport.can_write_eof()
+            if now - self._since > (limits.body_time if unsent else limits.linger_time):
+                transport.abort()
+                return 0.0
+        return now + LOOK

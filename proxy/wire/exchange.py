@@ -3,18 +3,21 @@ One request and its response between a caller's connection and an upstream's.
 
 Theory of operation
 -------------------
-The caller's connection creates an exchange when a request's head is complete, and calls `begin`
+The caller's connection has an exchange made when a request's head is complete, and calls `begin`
 when it is the exchange's turn (requests on one connection are answered in order). The owner of the
 exchange, a subclass, then does one of three things: `forward` it over a pool, `respond` itself, or
 wait for something and do one of the two later.
 
-Request bytes gather in `pending` until an upstream connection is attached and the read that
-brought them has been parsed to its end; then one `flush` writes them. While there is no upstream,
+Body bytes gather in `pending` until an upstream connection is attached and the read that brought
+them has been parsed to its end; then one `flush` writes them. While there is no upstream,
 `pending` is bounded by no longer reading from the caller.
 
 When the response's head is in, `answered` says which lines to add, or holds the response: the
 upstream is not read any further, and the owner later either passes the response on or sends the
 request once more (`replay`), which needs the body sent so far; it is copied up to `REPLAY` bytes.
+
+A response of status 101 to an upgrade that was asked for turns the exchange into a tunnel: from
+then on bytes go both ways as they come (`tunnelled`), until either end closes.
 
 An exchange ends exactly once, in `finish`, whatever ended it: the response's last byte, a failure,
 or a caller who left.
@@ -24,24 +27,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from proxy.errors import ProxyError, UpstreamClosed
+from proxy.errors import BodyTooLarge, ProxyError, UpstreamClosed
 from proxy.wire.connection import NO_UPSTREAM, UPSTREAM_FULL
 from proxy.wire.limits import DEFAULT_TIMEOUTS
 from proxy.wire.message import BODYLESS, IDEMPOTENT
 
 if TYPE_CHECKING:
     from proxy.wire.downstream import Downstream
+    from proxy.wire.frames import Frames
     from proxy.wire.limits import Timeouts
-    from proxy.wire.message import RequestHead, ResponseHead
+    from proxy.wire.message import RequestFields
     from proxy.wire.pool import Pool
-    from proxy.wire.upstream import Upstream
+    from proxy.wire.upstream import Response, Upstream
 
 REPLAY = 64 * 1024
 """Body bytes kept for sending a request once more; ZITADEL's API bodies are far smaller."""
 
 PENDING = 64 * 1024
 """Request bytes held while no upstream is attached, before the caller is no longer read."""
-
 
 CALLER_LEFT = 499
 """Status in the log of a request whose caller hung up; never sent. nginx's number for it."""
@@ -53,7 +56,9 @@ class Exchange:
 
     Attributes:
         caller: The connection the request came on.
-        head: The request's head.
+        method: As in the request line.
+        target: As in the request line.
+        fields: The request's header section.
         status: The status sent to the caller; 0 before.
         upstream_status: The status the upstream answered; 0 if none did.
         complete: The caller has sent the whole request.
@@ -62,6 +67,7 @@ class Exchange:
         error: What went wrong, if anything.
         bytes_in: Body bytes from the caller.
         bytes_out: Body bytes to the caller.
+        tunnelled: Once it is a tunnel: where its frames end; None before.
     """
 
     __slots__ = (
@@ -72,9 +78,10 @@ class Exchange:
         "continued",
         "done",
         "error",
-        "head",
+        "fields",
         "keep",
         "kept",
+        "method",
         "pending",
         "pool",
         "response",
@@ -82,17 +89,28 @@ class Exchange:
         "sent",
         "started",
         "status",
+        "target",
         "timeouts",
+        "tunnelled",
         "upstream",
         "upstream_status",
     )
 
-    def __init__(self, caller: Downstream, head: RequestHead, started: float) -> None:
+    def __init__(
+        self,
+        caller: Downstream,
+        method: bytes,
+        target: bytes,
+        fields: RequestFields,
+        started: float,
+    ) -> None:
         self.caller = caller
-        self.head = head
+        self.method = method
+        self.target = target
+        self.fields = fields
         self.started = started
-        self.keep = head.keep
-        self.complete = False
+        self.keep = fields.keep
+        self.complete = not fields.has_body
         self.done = False
         self.error: ProxyError | None = None
         self.status = 0
@@ -100,13 +118,16 @@ class Exchange:
         self.bytes_in = 0
         self.bytes_out = 0
         self.pending: list[bytes] = []
-        self.kept: list[bytes] | None = []  # the body so far, for a replay; None once too large
+        self.kept: list[bytes] | None = None  # the body so far, for a replay; None once too large
+        if fields.has_body:
+            self.kept = []
         self.sent = b""
         self.pool: Pool | None = None
         self.upstream: Upstream | None = None
-        self.response: ResponseHead | None = None  # held, or on its way to the caller
+        self.response: Response | None = None  # held, or on its way to the caller
         self.retried = False
         self.continued = False  # an interim answer told the caller to go on
+        self.tunnelled: Frames | None = None
         self.timeouts = DEFAULT_TIMEOUTS
 
     # What a subclass says
@@ -117,7 +138,7 @@ class Exchange:
         """
         raise NotImplementedError
 
-    def answered(self, response: ResponseHead) -> bytes | None:
+    def answered(self, response: Response) -> bytes | None:
         """
         Return header lines to add to the upstream's response; None holds it.
         """
@@ -163,8 +184,8 @@ class Exchange:
         self.pending.clear()
         self.kept = None
         self.status = status
-        head += self._connection()
-        if self.head.method == b"HEAD":
+        head += self.connection_line()
+        if self.method == b"HEAD":
             body = b""
         self.bytes_out += len(body)
         self.caller.write(head + b"\r\n" + body)
@@ -175,7 +196,7 @@ class Exchange:
         """
         Whether the request, as far as it came, could be sent once more.
         """
-        return not self.head.has_body or self.kept is not None
+        return not self.fields.has_body or self.kept is not None
 
     def replay(self, head: bytes) -> None:
         """
@@ -197,17 +218,25 @@ class Exchange:
         self.bytes_in += len(data)
         if self.done:
             return
-        if self.head.chunked:
+        most = self.caller.limits.body
+        if most and self.bytes_in > most:
+            self.keep = False
+            self.fail(BodyTooLarge(f"the body is larger than {most} bytes"))
+            return
+        if self.fields.chunked:
             data = b"%x\r\n%b\r\n" % (len(data), data)
         self._take(data)
 
-    def end(self) -> None:
+    def end(self, trailers: bytes = b"") -> None:
         """
         The caller has sent the whole request.
+
+        Args:
+            trailers: What stood behind a chunked body, as far as it travels; each with its CRLF.
         """
         self.complete = True
-        if self.head.chunked and not self.done:
-            self._take(b"0\r\n\r\n")
+        if self.fields.chunked and not self.done:
+            self._take(b"0\r\n%b\r\n" % trailers)
 
     def _take(self, data: bytes) -> None:
         self.pending.append(data)
@@ -226,6 +255,9 @@ class Exchange:
         """
         self.upstream = upstream
         upstream.begin(self)
+        if not self.fields.has_body:
+            upstream.write(self.sent)
+            return
         self.pending.insert(0, self.sent)
         if not self.caller.parsing:
             self.flush()
@@ -242,6 +274,24 @@ class Exchange:
             if self.caller.held:
                 self.caller.release(NO_UPSTREAM)
 
+    def pass_up(self, data: bytes) -> None:
+        """
+        Pass a tunnel's bytes on to the upstream.
+        """
+        if self.upstream is not None and self.tunnelled is not None:
+            self.bytes_in += len(data)
+            self.tunnelled.up.follow(data)
+            self.upstream.write(data)
+
+    def pass_down(self, data: bytes) -> None:
+        """
+        Pass a tunnel's bytes on to the caller.
+        """
+        if self.tunnelled is not None:
+            self.bytes_out += len(data)
+            self.tunnelled.down.follow(data)
+            self.caller.write(data)
+
     def detach(self) -> None:
         """
         Give the upstream connection back: to the pool if its response is over, else closed.
@@ -257,7 +307,10 @@ class Exchange:
         """
         self.upstream = None
         self.caller.release(UPSTREAM_FULL)
-        if self.response is not None:
+        if self.tunnelled:
+            self.keep = False
+            self.finish()
+        elif self.response is not None:
             self._cut()
         elif self._retryable(upstream) and self.pool is not None:
             self.retried = True
@@ -284,10 +337,7 @@ class Exchange:
         # RFC 9112 §9.3.1: a kept connection may have been closed just as it was used. Nothing was
         # answered; sending again is safe where the method is idempotent and the body is at hand.
         return (
-            upstream.reused
-            and not self.retried
-            and self.head.method in IDEMPOTENT
-            and self.replayable
+            upstream.reused and not self.retried and self.method in IDEMPOTENT and self.replayable
         )
 
     def _cut(self) -> None:
@@ -298,14 +348,15 @@ class Exchange:
             self.error = UpstreamClosed("the upstream closed the connection within its response")
         self.keep = False
         self.detach()
-        self.finish(cut=True)
+        self.finish(cut=self.tunnelled is None)
 
     def abandon(self) -> None:
         """
         The caller left: stop, answer nobody.
         """
         if not self.done:
-            self.status = CALLER_LEFT
+            if self.tunnelled is None:
+                self.status = CALLER_LEFT
             self.keep = False
             self.pending.clear()
             self.detach()
@@ -322,45 +373,23 @@ class Exchange:
         self.finished()
         self.caller.turn_over(self, cut=cut)
 
-    def compose(self, response: ResponseHead, extra: bytes, *, chunked: bool) -> bytes:
-        """
-        Return the head to send to the caller.
-
-        Args:
-            response: The upstream's head.
-            extra: Lines to add.
-            chunked: The body goes to the caller in chunks.
-        """
-        self.status = response.status
-        if chunked:
-            extra += b"Transfer-Encoding: chunked\r\n"
-        elif response.length is None and not self.bodyless(response.status):
-            self.keep = False  # to HTTP/1.0, the end of the connection is the end of the body
-        return b"HTTP/1.1 %d %b\r\n%b%b%b\r\n" % (
-            response.status,
-            response.reason,
-            b"".join(response.lines),
-            extra,
-            self._connection(),
-        )
-
-    def _connection(self) -> bytes:
+    def connection_line(self) -> bytes:
         """
         Return the `Connection` line of a response, or nothing.
         """
-        if self.head.expects and not self.complete and not self.continued:
+        if self.fields.expects and not self.complete and not self.continued:
             self.keep = False  # nobody knows whether the body will still come (RFC 9110 §10.1.1)
         if not self.keep:
             return b"Connection: close\r\n"
-        return b"Connection: keep-alive\r\n" if self.head.http10 else b""
+        return b"Connection: keep-alive\r\n" if self.fields.http10 else b""
 
     @property
     def open_ended(self) -> bool:
         """
         Whether only the connection's end tells the caller that the response has ended.
         """
-        unframed = self.response is not None and self.response.length is None
-        return unframed and self.head.http10 and not self.bodyless(self.status)
+        unframed = self.response is not None and self.response.fields.length is None
+        return unframed and self.fields.http10 and not self.bodyless(self.status)
 
     def progress(self) -> int:
         """
@@ -381,4 +410,4 @@ class Exchange:
         """
         Whether a response of this status to this request has no body.
         """
-        return status in BODYLESS or self.head.method == b"HEAD"
+        return status in BODYLESS or self.method == b"HEAD"

@@ -22,9 +22,9 @@ class Limits:
         in_flight: Requests being served at once; 0 for no limit but that of connections.
         head_time: Seconds from a head's first byte to its last.
         body_time: Seconds without a body byte while one is awaited.
-        body_rate: Bytes per second a body must bring on average, judged once `body_grace` is over;
-            0 for no minimum. 240: Kestrel's default, a slow modem's tenth.
-        body_grace: Seconds before a body's rate is judged.
+        body_rate: Bytes per second a body must bring on average; 0 for no minimum. 240: Kestrel's
+            default, a tenth of what a slow modem brings.
+        body_grace: Seconds a body may at first fall behind that.
         idle_time: Seconds a connection may rest between requests.
         linger_time: Seconds for which a closing connection's bytes are still read.
         waste: Body bytes read and thrown away after an early answer before the connection closes.
@@ -40,7 +40,7 @@ class Limits:
     head_time: float = 10.0
     body_time: float = 30.0
     body_rate: float = 240.0
-    body_grace: float = 5.0
+    body_grace: float = 10.0
     idle_time: float = 75.0
     linger_time: float = 2.0
     waste: int = 1024 * 1024

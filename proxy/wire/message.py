@@ -1,26 +1,24 @@
 """
 Heads and framing as values: what RFC 9110 and RFC 9112 let in, and what is written out.
 
-The parser (llhttp) has already refused what is no HTTP/1.1 at all: bare CR or LF, folded lines,
-spaces before a colon, control bytes, two Content-Lengths, Content-Length beside Transfer-Encoding.
-What is decided here is what a *gateway* must still refuse, and which role each header plays.
+The field lines of a head become a `RequestFields` or `ResponseFields`: connection-level ones
+(RFC 9110 §7.6.1) are consumed here and never travel, the others are kept in the order they came.
+Such a value is frozen once read, because a connection remembers its last one: callers and
+upstreams repeat themselves, and equal bytes need no second reading (`wire.plain`).
 
-A head's header lines are kept in the order they came, ready to be sent on. Connection-level ones
-(RFC 9110 §7.6.1) are consumed here and never travel. Those whose role is `ASIDE` travel too, but
-are listed with their index, so that the owner of the exchange can read them or blank their line.
+What is decided here is what a *gateway* must still refuse after a parser has accepted it, and
+which role each header plays.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from proxy.errors import BadRequest, UpstreamProtocol
+from proxy.errors import BadRequest, CodingNotSupported, ExpectationFailed, UpstreamProtocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-
-Header = tuple[bytes, bytes]
 
 BLANKS = b" \t"
 """Optional white space (RFC 9110 §5.6.3); the parser leaves it behind values."""
@@ -31,20 +29,32 @@ MEMORY = 4096
 LONGEST_REMEMBERED = 64
 """Bytes of a header name worth remembering."""
 
+LONGEST_LINE = 128
+"""Bytes of a field line worth remembering."""
+
+VISIBLE = b"!"
+"""The least plain value: what is less is empty, or begins with a blank too many."""
+
+# RFC 9110 §5.6.2: token, of which methods and header names are made
+TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
+# RFC 9110 §8.6: Content-Length = 1*DIGIT; the plain form without leading zeros
+LENGTH_FORM = re.compile(rb"(?:0|[1-9][0-9]{0,17})\Z")
 # RFC 9112 §4: reason-phrase; the parser lets control bytes through
 REASON = re.compile(rb"[\t \x21-\x7e\x80-\xff]*\Z")
 
-
 # What becomes of a header line. Plain numbers: an enum's cost ten times a comparison.
 PASS = 0
-ASIDE = 1  # travels unless its line is blanked; somebody wants to look at it
+ASIDE = 1  # somebody wants to look at it
 DROP = 2  # never travels
 CONNECTION = 3
 LENGTH = 4
-CODING = 5
-HOST = 6
-EXPECT = 7
-UPGRADE = 8
+HOST = 5
+CACHE = 6  # travels; says how a response may be cached
+# from here on nothing is plain
+CODING = 7
+EXPECT = 8
+UPGRADE = 9
+MALFORMED = 10  # no header's name
 
 # RFC 9110 §9.2.2: a second time does what the first did
 IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"))
@@ -66,12 +76,47 @@ HOP_BY_HOP = {
     b"content-length": LENGTH,
 }
 REQUEST_ROLES = HOP_BY_HOP | {b"host": HOST, b"expect": EXPECT}
-RESPONSE_ROLES = HOP_BY_HOP
+RESPONSE_ROLES = HOP_BY_HOP | {b"cache-control": CACHE, b"expires": CACHE}
 
 # Names `Connection` may list without taking them away: framing is ours, Host is rewritten anyway
 UNTOUCHABLE = frozenset(
-    (b"", b"close", b"keep-alive", b"host", b"content-length", b"transfer-encoding")
+    (b"", b"close", b"keep-alive", b"host", b"content-length", b"transfer-encoding", b"upgrade")
 )
+
+# RFC 9110 §6.5.1: fields a trailer section must not hold, because they frame, route, authenticate
+# or tell how to read the body; all that have a role of their own are left out as well
+NO_TRAILERS = frozenset(
+    (
+        b"age",
+        b"authorization",
+        b"cache-control",
+        b"content-encoding",
+        b"content-range",
+        b"content-type",
+        b"cookie",
+        b"date",
+        b"expect",
+        b"expires",
+        b"host",
+        b"location",
+        b"max-forwards",
+        b"pragma",
+        b"proxy-authorization",
+        b"proxy-status",
+        b"range",
+        b"retry-after",
+        b"set-cookie",
+        b"vary",
+        b"via",
+        b"warning",
+        b"www-authenticate",
+        b"x-api-key",
+        b"x-request-id",
+    )
+)
+
+WEBSOCKET = b"websocket"
+"""The one protocol a connection may be upgraded to (RFC 6455)."""
 
 
 class Roles(dict[bytes, int]):
@@ -81,20 +126,40 @@ class Roles(dict[bytes, int]):
     Args:
         wire: The roles the wire itself gives, by lower-case name.
         aside: Says of a lower-case name whether its owner wants to look at it.
+        drop: Says of a lower-case name whether it never travels.
         alias: Drop names in which `_` stands for `-` when the true name has a role: many servers
             fold the two, so `Transfer_Encoding` would be read where it must not be.
+
+    Attributes:
+        passing: Whole field lines found to travel; most come again and again.
     """
 
     def __init__(
-        self, wire: dict[bytes, int], aside: Callable[[bytes], bool], *, alias: bool = True
+        self,
+        wire: dict[bytes, int],
+        aside: Callable[[bytes], bool],
+        *,
+        drop: Callable[[bytes], bool] = lambda _: False,
+        alias: bool = True,
     ) -> None:
         super().__init__()
         self._wire = wire
         self._aside = aside
+        self._drop = drop
         self._alias = alias
+        self.passing: set[bytes] = set()
+
+    def remember(self, line: bytes) -> None:
+        """
+        Remember a line that travels.
+        """
+        if len(line) <= LONGEST_LINE:
+            if len(self.passing) >= MEMORY:
+                self.passing.clear()  # most lines come again at once
+            self.passing.add(line)
 
     def __missing__(self, name: bytes) -> int:
-        role = self._role(name.lower())
+        role = self._role(name.lower()) if TOKEN.match(name) else MALFORMED
         if len(self) < MEMORY and len(name) <= LONGEST_REMEMBERED:
             self[name] = role
         return role
@@ -104,55 +169,57 @@ class Roles(dict[bytes, int]):
             return role
         if self._aside(name):
             return ASIDE
+        if self._drop(name):
+            return DROP
         if self._alias and b"_" in name and self._role(name.replace(b"_", b"-").rstrip(b"-")):
             return DROP
         return PASS
 
 
-class RequestHead:
+class RequestFields:
     """
-    A request's head, as far as the wire understands it.
+    A request's header section, as far as the wire understands it. Shared: do not change.
 
     Attributes:
-        method: As in the request line.
-        target: The request target as it came.
         http10: The caller speaks HTTP/1.0.
         host: The Host header's value; empty if HTTP/1.0 sent none.
-        lines: Header lines to send on, CRLF included, in order; a line may be blanked.
-        aside: Lower-case name, value, index into `lines`.
+        lines: Field lines that may travel, without their CRLF, in order.
+        aside: Lower-case name, value, index into `lines`, of those its owner wants to look at.
         length: Content-Length in bytes; None without one.
         chunked: The body comes in chunks.
+        has_body: Body bytes follow the head (RFC 9112 §6.3).
         keep: The caller may send another request on this connection.
         expects: `Expect: 100-continue` was sent; its line travels on.
-        upgrade: The `Upgrade` header, lower case; empty without one.
+        upgrade: `websocket` if an upgrade to it was asked for in due form; else empty.
+        note: What the owner has worked out from these fields and wants to find again.
     """
 
     __slots__ = (
         "aside",
         "chunked",
         "expects",
+        "has_body",
         "host",
         "http10",
         "keep",
         "length",
         "lines",
-        "method",
-        "target",
+        "note",
         "upgrade",
     )
 
-    def __init__(self, method: bytes, target: bytes, *, http10: bool) -> None:
-        self.method = method
-        self.target = target
+    def __init__(self, *, http10: bool = False) -> None:
         self.http10 = http10
         self.host = b""
         self.lines: list[bytes] = []
         self.aside: list[tuple[bytes, bytes, int]] = []
         self.length: int | None = None
         self.chunked = False
+        self.has_body = False
         self.keep = not http10
         self.expects = False
         self.upgrade = b""
+        self.note: Any = None
 
     def field(self, name: bytes) -> bytes | None:
         """
@@ -167,143 +234,216 @@ class RequestHead:
                 found = value if found is None else found + b", " + value
         return found
 
-    @property
-    def has_body(self) -> bool:
-        """
-        Whether body bytes follow the head (RFC 9112 §6.3).
-        """
-        return self.chunked or bool(self.length)
 
-
-class ResponseHead:
+class ResponseFields:
     """
-    A response's head, as far as the wire understands it.
+    A response's header section, as far as the wire understands it. Shared: do not change.
 
     Attributes:
-        status: 200 to 599 (interim answers never come this far).
-        reason: The reason phrase, possibly empty.
-        lines: As in `RequestHead`.
-        aside: As in `RequestHead`.
+        passed: The field lines that travel, CRLF included, in order.
+        aside: Lower-case name and value of those its owner wants to look at; they do not travel.
+        cached: The upstream says itself how its answer may be cached.
         length: Content-Length in bytes; None without one.
         chunked: The body comes in chunks.
+        close: The upstream closes the connection afterwards.
+        upgrade: The `Upgrade` header, lower case; empty without one.
     """
 
-    __slots__ = ("aside", "chunked", "length", "lines", "reason", "status")
+    __slots__ = ("aside", "cached", "chunked", "close", "length", "passed", "upgrade")
 
-    def __init__(self, status: int, reason: bytes) -> None:
-        self.status = status
-        self.reason = reason
-        self.lines: list[bytes] = []
-        self.aside: list[tuple[bytes, bytes, int]] = []
+    def __init__(self) -> None:
+        self.passed = b""
+        self.aside: list[tuple[bytes, bytes]] = []
+        self.cached = False
         self.length: int | None = None
         self.chunked = False
+        self.close = False
+        self.upgrade = b""
 
 
-def read_request(  # noqa: C901 - one branch per role, in the order of how often it comes
-    line: tuple[bytes, bytes, str], headers: Iterable[Header], roles: Roles
-) -> RequestHead:
+def read_request(  # noqa: C901, PLR0912 - one branch per role, in the order of how often it comes
+    lines: Iterable[bytes], roles: Roles, *, http10: bool = False, plain: bool = False
+) -> RequestFields | None:
     """
-    Read a request's head.
+    Read the header section of a request.
 
     Args:
-        line: Method, target, version (`1.1`).
-        headers: As the parser gave them.
+        lines: Field lines, `Name: value`, without CRLF.
         roles: Which header plays which role.
+        http10: The request is of HTTP/1.0.
+        plain: Nobody has looked at the lines' form yet, so whatever is not plain is not judged.
+
+    Returns:
+        None if a line is not plain, which only happens if *plain*.
 
     Raises:
         BadRequest: Framing a gateway must not guess at (RFC 9112 §3.2, §6).
+        CodingNotSupported: A transfer coding beside chunked.
+        ExpectationFailed: An expectation nobody knows.
     """
-    method, target, version = line
-    if version not in ("1.1", "1.0"):
-        raise BadRequest("neither HTTP/1.1 nor HTTP/1.0")
-    head = RequestHead(method, target, http10=version == "1.0")
-    lines = head.lines
+    fields = RequestFields(http10=http10)
+    kept = fields.lines
     hosts = 0
     named = b""
-    for name, value in headers:
-        role = roles[name]
+    items: set[bytes] = set()
+    passing, known = roles.passing, roles.get
+    for line in lines:
+        if line in passing:
+            kept.append(line)
+            continue
+        name, _, value = line.partition(b": ")
+        role = known(name)
+        if role is None:
+            role = roles[name]
+        if plain and (value < VISIBLE or role > CACHE):
+            return None
         if role == PASS:
-            lines.append(b"%b: %b\r\n" % (name, value))
+            kept.append(line)
+            roles.remember(line)
         elif role == HOST:
             hosts += 1
-            head.host = value.rstrip(BLANKS)
+            fields.host = value.rstrip(BLANKS)
+            if not fields.host:
+                raise BadRequest("the Host header is empty")
         elif role == ASIDE:
-            head.aside.append((name.lower(), value.rstrip(BLANKS), len(lines)))
-            lines.append(b"%b: %b\r\n" % (name, value))
+            fields.aside.append((name.lower(), value.rstrip(BLANKS), len(kept)))
+            kept.append(line)
         elif role == LENGTH:
-            head.length = _length(value)
-            lines.append(b"%b: %b\r\n" % (name, value))
+            if plain and (fields.length is not None or LENGTH_FORM.match(value) is None):
+                return None
+            fields.length = int(value)  # else the parser has refused all but one row of digits
+            kept.append(line)
         elif role == CONNECTION:
             named += b"," + value.lower()
         elif role != DROP:
-            _read_rare(head, role, name, value)
-    if head.chunked and head.length is not None:
-        raise BadRequest("Content-Length beside Transfer-Encoding")
-    if hosts != 1 and (hosts or not head.http10):
+            _read_rare(fields, role, line, value)
+    if hosts != 1 and (hosts or not http10):
+        if plain:
+            return None
         raise BadRequest("there must be exactly one Host header")
-    if named:
-        head.keep = _apply_connection(named, lines, keep=head.keep)
-    return head
+    if fields.chunked and fields.length is not None:
+        raise BadRequest("Content-Length beside Transfer-Encoding")
+    fields.has_body = fields.chunked or bool(fields.length)
+    if named == b",keep-alive":
+        fields.keep = True
+    elif named:
+        items = _apply_connection(fields, named)
+    if fields.upgrade and (b"upgrade" not in items or fields.has_body):
+        fields.upgrade = b""  # RFC 9110 §7.8: what the connection does not nominate is no upgrade
+    return fields
 
 
-def _read_rare(head: RequestHead, role: int, name: bytes, value: bytes) -> None:
+def _read_rare(fields: RequestFields, role: int, line: bytes, value: bytes) -> None:
+    value = value.strip(BLANKS).lower()
     if role == CODING:
-        # RFC 9112 §6.1: one coding, chunked, and only in HTTP/1.1; anything else is refused
-        if head.chunked or head.http10 or value.strip(BLANKS).lower() != b"chunked":
+        # RFC 9112 §6.1: one coding, chunked, last and only in HTTP/1.1
+        if fields.chunked or fields.http10 or not value.endswith(b"chunked"):
             raise BadRequest("the only transfer coding read here is one `chunked`, in HTTP/1.1")
-        head.chunked = True
+        if value != b"chunked":
+            before = [item.strip(BLANKS) for item in value[: -len(b"chunked")].split(b",")]
+            if before.pop() or b"chunked" in before or not all(map(TOKEN.match, before)):
+                raise BadRequest("the transfer codings are no list that ends in `chunked`")
+            raise CodingNotSupported("a transfer coding beside `chunked`")
+        fields.chunked = True
     elif role == EXPECT:
         # RFC 9110 §10.1.1: the only expectation there is; it travels so that the upstream decides
-        if value.strip(BLANKS).lower() != b"100-continue":
-            raise BadRequest("the only expectation known is 100-continue")
-        head.expects = not head.http10
-        if head.expects:
-            head.lines.append(b"%b: %b\r\n" % (name, value))
+        if value != b"100-continue":
+            raise ExpectationFailed("the only expectation known is 100-continue")
+        fields.expects = not fields.http10
+        if fields.expects:
+            fields.lines.append(line)
     elif role == UPGRADE:
-        head.upgrade = value.strip(BLANKS).lower()
+        fields.upgrade = WEBSOCKET if value == WEBSOCKET and not fields.http10 else b""
+    else:
+        raise BadRequest("a header's name is no token")
 
 
-def read_response(  # noqa: C901 - as above
-    line: tuple[int, bytes], headers: Iterable[Header], roles: Roles
-) -> ResponseHead:
+def _apply_connection(fields: RequestFields, named: bytes) -> set[bytes]:
     """
-    Read a final response's head.
+    Take away the lines that `Connection` names, and see whether the connection stays open.
+
+    Returns:
+        What it names.
+    """
+    items = {item.strip(BLANKS) for item in named.split(b",")}
+    nominated = items - UNTOUCHABLE
+    if nominated:
+        lines = fields.lines
+        for index, line in enumerate(lines):
+            if line.partition(b":")[0].lower() in nominated:
+                lines[index] = b""
+    if b"close" in items:
+        fields.keep = False
+    elif b"keep-alive" in items:
+        fields.keep = True
+    return items
+
+
+def read_response(  # noqa: C901, PLR0912 - one branch per role, in the order of how often it comes
+    lines: Iterable[bytes], roles: Roles, status: int, *, http10: bool = False, plain: bool = False
+) -> ResponseFields | None:
+    """
+    Read the header section of a response.
 
     Args:
-        line: Status, reason.
-        headers: As the parser gave them.
+        lines: As for `read_request`.
         roles: Which header plays which role.
+        status: The response's.
+        http10: The response is of HTTP/1.0.
+        plain: As for `read_request`.
+
+    Returns:
+        None if a line is not plain, which only happens if *plain*.
 
     Raises:
         UpstreamProtocol: Framing nobody should guess at.
     """
-    status, reason = line
-    if not 200 <= status <= 599:
-        raise UpstreamProtocol(f"status {status} is none")
-    head = ResponseHead(status, reason if reason == b"OK" else readable(reason))
-    lines = head.lines
+    fields = ResponseFields()
+    kept: list[bytes] = []
     named = b""
-    for name, value in headers:
-        role = roles[name]
+    passing, known = roles.passing, roles.get
+    for line in lines:
+        if line in passing:
+            kept.append(line)
+            continue
+        name, _, value = line.partition(b": ")
+        role = known(name)
+        if role is None:
+            role = roles[name]
+        if plain and (value < VISIBLE or role > CACHE):
+            return None
         if role == PASS:
-            lines.append(b"%b: %b\r\n" % (name, value))
+            kept.append(line)
+            roles.remember(line)
         elif role == ASIDE:
-            head.aside.append((name.lower(), value, len(lines)))
-            lines.append(b"%b: %b\r\n" % (name, value))
+            fields.aside.append((name.lower(), value.rstrip(BLANKS)))
         elif role == LENGTH:
-            head.length = _length(value)
-            lines.append(b"%b: %b\r\n" % (name, value))
+            if plain and (fields.length is not None or LENGTH_FORM.match(value) is None):
+                return None
+            fields.length = int(value)
+            if status >= 200 and status != 204:  # RFC 9110 §8.6: these have none
+                kept.append(line)
+        elif role == CACHE:
+            fields.cached = True
+            kept.append(line)
         elif role == CONNECTION:
             named += b"," + value.lower()
         elif role == CODING:
-            if head.chunked or value.strip(BLANKS).lower() != b"chunked":
+            if fields.chunked or http10 or value.strip(BLANKS).lower() != b"chunked":
                 raise UpstreamProtocol("the only transfer coding read here is one `chunked`")
-            head.chunked = True
-    if head.chunked and head.length is not None:
+            fields.chunked = True
+        elif role == UPGRADE:
+            fields.upgrade = value.strip(BLANKS).lower()
+    if fields.chunked and fields.length is not None:
         raise UpstreamProtocol("Content-Length beside Transfer-Encoding")
-    if named:
-        _apply_connection(named, lines, keep=True)
-    return head
+    if named and named != b",keep-alive":
+        items = {item.strip(BLANKS) for item in named.split(b",")}
+        fields.close = b"close" in items
+        if nominated := items - UNTOUCHABLE:
+            kept = [line for line in kept if line.partition(b":")[0].lower() not in nominated]
+    kept.append(b"")
+    fields.passed = b"\r\n".join(kept)
+    return fields
 
 
 def readable(reason: bytes) -> bytes:
@@ -313,23 +453,16 @@ def readable(reason: bytes) -> bytes:
     return reason if REASON.match(reason) else b""
 
 
-def _length(value: bytes) -> int:
-    # RFC 9110 §8.6: 1*DIGIT. llhttp has checked the digits and refused lists and overflows.
-    return int(value)
-
-
-def _apply_connection(named: bytes, lines: list[bytes], *, keep: bool) -> bool:
+def trailers(fields: Iterable[tuple[bytes, bytes]], roles: Roles) -> bytes:
     """
-    Blank the lines that `Connection` names; return whether the connection stays open.
+    Return the trailer section to send on, without its final empty line (RFC 9110 §6.5).
+
+    Args:
+        fields: Name and value as the parser gave them.
+        roles: Which header plays which role in a head of the same direction.
     """
-    if named == b",keep-alive":
-        return True
-    items = {item.strip(BLANKS) for item in named.split(b",")}
-    nominated = items - UNTOUCHABLE
-    if nominated:
-        for index, line in enumerate(lines):
-            if line.partition(b":")[0].lower() in nominated:
-                lines[index] = b""
-    if b"close" in items:
-        return False
-    return keep or b"keep-alive" in items
+    return b"".join(
+        b"%b: %b\r\n" % (name, value)
+        for name, value in fields
+        if roles[name] == PASS and name.lower() not in NO_TRAILERS and value.isascii()
+    )

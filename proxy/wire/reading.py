@@ -3,12 +3,17 @@ What a caller sends: bytes in, heads and bodies out.
 
 Theory of operation
 -------------------
-`data_received` feeds the parser; its callbacks build a head and have the service make an exchange
-of it, then hand the body's bytes to that exchange (`_receiving`). What is done with exchanges, one
-after the other, is the business of the subclass.
+A read that begins with a message is first taken for plain (`_take`): such heads are cut without a
+parser, and one that ends in the same header section as the connection's last is not even read
+again. Everything else is fed to the parser; its callbacks build a head. Either way the service
+makes an exchange of it, and the body's bytes are handed to that exchange (`_receiving`). What is
+done with exchanges, one after the other, is the business of the subclass.
 
 A body with a Content-Length that does not end within the read that brought its head is counted
 and passed on as read, without the parser (`_owed`); a fresh parser starts at the next message.
+
+Behind the head of an upgrade nothing is read until it is known whether the upstream accepts it:
+then it is a tunnel's first bytes (`tunnel`), else the next request (`_tail`).
 
 A request that cannot be parsed dooms the connection (`doom`): nothing more is read from it. Once
 it is closing, nothing that still comes is a request, though the parser may be in the middle of it.
@@ -16,25 +21,38 @@ it is closing, nothing that still comes is a request, though the parser may be i
 
 from __future__ import annotations
 
+import re
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Protocol
 
 import httptools
 
-from proxy.errors import BadRequest, HeadersTooLarge, Overloaded, ProxyError, UriTooLong
-from proxy.wire.connection import Connection
-from proxy.wire.message import RequestHead, Roles, read_request
+from proxy.errors import (
+    BadRequest,
+    HeadersTooLarge,
+    Overloaded,
+    ProxyError,
+    UriTooLong,
+    VersionNotSupported,
+)
+from proxy.wire.connection import UPGRADING, Connection
+from proxy.wire.message import read_request, trailers
+from proxy.wire.plain import END, cut_fields, cut_request_line
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable
 
     from proxy.wire.downstream import Downstream
     from proxy.wire.exchange import Exchange
     from proxy.wire.limits import Limits
+    from proxy.wire.message import RequestFields, Roles
+    from proxy.wire.wheel import Wheel
 
 # Fed to a fresh parser to bring it to where a chunked body begins, its callbacks asleep
 CHUNKED_PRIMER = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+# Protocols the parser takes for HTTP (RFC 7826 §20.2.1, and Icecast's own)
+FOREIGN = re.compile(rb" (?:RTSP|ICE)/[0-9.]*\r?$", re.MULTILINE)
 
 BEGUN = 1
 """Value of `_fed` for a head whose first byte came in this very read."""
@@ -43,19 +61,22 @@ BEGUN = 1
 class Service(Protocol):
     """
     Whoever owns the exchanges.
+
+    Attributes:
+        limits: What one connection may use up.
+        now: Seconds, never backwards.
+        wheel: For deadlines.
+        roles: Which request header plays which role.
     """
 
     limits: Limits
     now: Callable[[], float]
+    wheel: Wheel
+    roles: Roles
 
-    @property
-    def roles(self) -> Roles:
-        """
-        Which request header plays which role.
-        """
-        ...
-
-    def exchange(self, caller: Downstream, head: RequestHead) -> Exchange:
+    def exchange(
+        self, caller: Downstream, method: bytes, target: bytes, fields: RequestFields
+    ) -> Exchange:
         """
         Return a new exchange; it begins when its turn comes.
         """
@@ -76,34 +97,48 @@ class Reading(Connection):
         exchange: The one whose turn it is.
         parsing: A read is being parsed; whoever writes upstream waits for its end.
         doom: Why nothing more is read.
+        tunnel: The exchange all bytes belong to, once it has become a tunnel.
     """
 
     __slots__ = (
+        "_block",
         "_burst",
         "_closely",
+        "_expected",
         "_fed",
-        "_fields",
+        "_fresh",
         "_grown",
+        "_hidden",
         "_hollow",
+        "_known",
+        "_least",
+        "_lined",
         "_owed",
+        "_pairs",
         "_parser",
         "_priming",
         "_receiving",
+        "_roles",
+        "_seam",
         "_service",
+        "_tail",
         "_target",
         "doom",
         "exchange",
         "parsing",
+        "tunnel",
     )
 
     def __init__(self, service: Service) -> None:
-        super().__init__(service.limits, service.now)
+        super().__init__(service.limits, service.now, service.wheel)
         self._service = service
         self.exchange: Exchange | None = None
         self.parsing = False
         self.doom: ProxyError | None = None
+        self.tunnel: Exchange | None = None
+        self._parser: httptools.HttpRequestParser | None = None
         self._receiving: Exchange | None = None  # the one whose body is on its way in
-        self._fields: list[tuple[bytes, bytes]] = []
+        self._pairs: list[tuple[bytes, bytes]] = []  # header lines, or trailers, as parsed
         self._target = b""
         self._fed = 0  # bytes of a head that is not complete; 0 if there is none
         self._closely = False  # the head now parsed may be too large, or not plain ASCII
@@ -112,20 +147,23 @@ class Reading(Connection):
         self._grown = 0  # how far a chunked body had grown,
         self._hollow = 0  # and the bytes read since without its growing
         self._priming = False
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """
-        Begin to read.
-        """
-        super().connection_made(transport)
-        self._parser = httptools.HttpRequestParser(self)
+        self._least = min(service.limits.target, service.limits.head)
+        self._lined = False  # the request line of the head now parsed has ended
+        self._seam = b""  # its last bytes, if it has not
+        self._fresh = b""  # what is being fed to the parser
+        self._expected = False  # the next message begins with it
+        self._hidden = False  # nobody has looked at the request line's protocol
+        self._tail = b""
+        self._block = b""  # the last plain header section, from the request line's CRLF on,
+        self._known: RequestFields | None = None  # what it means,
+        self._roles: Roles | None = None  # and by which roles
 
     # What the subclass does with it
 
     @abstractmethod
-    def _received(self, head: RequestHead) -> None:
+    def _received(self, exchange: Exchange) -> None:
         """
-        A head is complete: make an exchange, and let it begin or wait.
+        A head is complete: let its exchange begin or wait.
         """
 
     @abstractmethod
@@ -155,14 +193,21 @@ class Reading(Connection):
     # Bytes in
 
     def data_received(self, data: bytes) -> None:
-        if self.closing:
-            if self._waste(len(data)) and self.transport is not None:
-                self.transport.abort()
+        if self.closing or self.tunnel is not None:
+            self._beyond(data)
             return
         self._burst = 0
         self.parsing = True
         while data and self.doom is None and not self.closing:
-            data = self._pass_owed(data) if self._owed else self._feed(data)
+            if self._owed:
+                data = self._pass_owed(data)
+            elif self._receiving is not None or self._fed:
+                data = self._feed(data)
+            elif self.held & UPGRADING:
+                self._tail += data
+                break
+            else:
+                data = self._take(data)
         self.parsing = False
         exchange = self.exchange
         if exchange is not None:
@@ -171,15 +216,71 @@ class Reading(Connection):
         elif self.doom is not None and not self.closing:
             self._refuse(self.doom)
 
+    def _beyond(self, data: bytes) -> None:
+        """
+        Take bytes that belong to no request.
+        """
+        if self.closing:
+            if self._waste(len(data)) and self.transport is not None:
+                self.transport.abort()
+        elif self.tunnel is not None:
+            self.tunnel.pass_up(data)
+
+    def _take(self, data: bytes) -> bytes:
+        """
+        Take a message from its start, if its head is plain; return what is left.
+        """
+        at = data.find(b"\r")
+        line = cut_request_line(data[:at])
+        roles = self._service.roles
+        if line is None or at > self.limits.target:
+            return self._feed(data)
+        fields = self._known
+        block = self._block
+        if fields is None or roles is not self._roles or not data.startswith(block, at):
+            block = data[at : data.find(END, at) + 4]
+            fields = self._read(block, roles)
+            if fields is None:
+                return self._feed(data)
+            self._block, self._known, self._roles = block, fields, roles
+        end = at + len(block)
+        self._burst += 1
+        if self._burst > self.limits.burst:
+            self._malformed(Overloaded(f"more than {self.limits.burst} requests came at once"))
+            return b""
+        exchange = self._service.exchange(self, line[0], line[1], fields)  # type: ignore[arg-type]
+        if fields.has_body:
+            self._owed = fields.length or 0
+            self._receiving = exchange
+        self._received(exchange)
+        return data[end:] if len(data) > end else b""
+
+    def _read(self, block: bytes, roles: Roles) -> RequestFields | None:
+        """
+        Read a header section; None if it is not plain, or too large.
+        """
+        if not 4 < len(block) <= self.limits.head:
+            return None
+        lines = cut_fields(block)
+        if lines is None or len(lines) > self.limits.headers:
+            return None
+        return read_request(lines, roles, plain=True)
+
     def _feed(self, data: bytes) -> bytes:
         """
         Let the parser read; return what is left for another turn.
         """
         rest = b""
         size = len(data)
-        self._closely = self._fed > 0 or size > self.limits.target or not data.isascii()
+        parser = self._parser
+        if parser is None:
+            parser = self._parser = httptools.HttpRequestParser(self)
+        self._closely = self._fed > 0 or size > self._least or not data.isascii()
+        if self._foreign(data):
+            self._malformed(BadRequest("the request line names another protocol"))
+            return b""
         try:
-            self._parser.feed_data(data)
+            parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             rest = data[upgrade.args[0] :]
             self._resume_after_upgrade()
@@ -190,11 +291,28 @@ class Reading(Connection):
         if receiving is None:
             if self._fed:
                 self._count_head(size)
-        elif receiving.head.chunked:
+                if self._hidden:
+                    self._lined, self._seam = False, data[-64:].rpartition(b"\n")[2]
+        elif receiving.fields.chunked:
             self._count_hollow(receiving, size)
         else:
-            self._owed = (receiving.head.length or 0) - receiving.bytes_in
+            self._owed = (receiving.fields.length or 0) - receiving.bytes_in
+            self._parser = None
         return rest
+
+    def _foreign(self, data: bytes) -> bool:
+        """
+        Return whether a request line ends in a protocol other than HTTP; the parser knows others.
+        """
+        self._fresh = data
+        self._expected = self._receiving is None and not self._fed
+        if self._expected:
+            self._lined, self._seam = False, b""
+        if self._lined or self._receiving is not None:
+            return False  # a request behind this body is looked at when its head is in
+        line, end, _ = (self._seam + data).lstrip(b"\r\n").partition(b"\n")
+        self._lined, self._seam = bool(end), line[-64:]
+        return FOREIGN.search(line) is not None
 
     def _count_head(self, size: int) -> None:
         """
@@ -202,6 +320,7 @@ class Reading(Connection):
         """
         if self._fed == BEGUN:
             self._since = self._now()
+            self._wheel.enter(self, 0.0)
         self._fed += size
         limits = self.limits
         if len(self._target) > limits.target:
@@ -232,7 +351,6 @@ class Reading(Connection):
         self._owed -= len(data)
         self._body(receiving, data)
         if not self._owed and not self.closing:
-            self._parser = httptools.HttpRequestParser(self)
             self._end(receiving)
         return rest
 
@@ -241,9 +359,9 @@ class Reading(Connection):
         if exchange.done and self._waste(len(data)):
             self._shut()
 
-    def _end(self, exchange: Exchange) -> None:
+    def _end(self, exchange: Exchange, trailer: bytes = b"") -> None:
         self._receiving = None
-        exchange.end()
+        exchange.end(trailer)
         if exchange.done and exchange is self.exchange:
             self._ended(exchange)
 
@@ -251,48 +369,60 @@ class Reading(Connection):
 
     def on_message_begin(self) -> None:
         if not self._priming:
-            self._fields = []
+            self._pairs = []
             self._target = b""
             self._fed = BEGUN
+            self._hidden, self._expected = not self._expected, False
 
     def on_url(self, url: bytes) -> None:
         if not self._priming:
             self._target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._receiving is None:
-            self._fields.append((name, value))
-        # else a trailer: read, counted, not forwarded
+        if not self._priming:
+            self._pairs.append((name, value))
 
     def on_headers_complete(self) -> None:
         if self._priming:
             return
         parser = self._parser
-        fields = self._fields
-        if self.closing:
+        pairs, self._pairs = self._pairs, []
+        if self.closing or parser is None:
             raise BadRequest("the connection closes; this is not answered")
-        if self._closely or len(fields) > self.limits.headers:
-            self._look_closely(fields)
-        line = (parser.get_method(), self._target, parser.get_http_version())
-        head = read_request(line, fields, self._service.roles)
+        if self._closely or len(pairs) > self.limits.headers:
+            self._look_closely(pairs)
+        if self._hidden and FOREIGN.search(self._fresh):
+            raise BadRequest("the request line names another protocol")
+        version = parser.get_http_version()
+        if version not in ("1.1", "1.0"):
+            raise VersionNotSupported("neither HTTP/1.1 nor HTTP/1.0")
+        fields = read_request(
+            [b"%b: %b" % pair for pair in pairs], self._service.roles, http10=version == "1.0"
+        )
+        assert fields is not None
         self._fed = self._grown = self._hollow = 0
         self._burst += 1
         if self._burst > self.limits.burst:
             raise Overloaded(f"more than {self.limits.burst} requests came at once")
-        self._received(head)
+        method = parser.get_method()
+        if method != b"GET":
+            fields.upgrade = b""  # RFC 6455 §4.1: the handshake is a GET
+        exchange = self._service.exchange(self, method, self._target, fields)  # type: ignore[arg-type]
+        self._receiving = exchange
+        self._received(exchange)
 
-    def _look_closely(self, fields: list[tuple[bytes, bytes]]) -> None:
+    def _look_closely(self, pairs: list[tuple[bytes, bytes]]) -> None:
         """
         Refuse a head that is too large, or that readers of different alphabets read differently.
         """
         limits = self.limits
         if len(self._target) > limits.target:
             raise UriTooLong(f"the request target is longer than {limits.target} bytes")
-        if len(fields) > limits.headers:
+        if len(pairs) > limits.headers:
             raise HeadersTooLarge(f"there are more than {limits.headers} header lines")
-        if sum(len(name) + len(value) + 4 for name, value in fields) > limits.head:
+        if sum(len(name) + len(value) + 4 for name, value in pairs) > limits.head:
             raise HeadersTooLarge(f"the header section is larger than {limits.head} bytes")
-        if not all(value.isascii() for _, value in fields):
+        if not all(value.isascii() for _, value in pairs):
             raise BadRequest("a header value holds bytes that are not ASCII")  # RFC 9110 §5.5
 
     def on_body(self, data: bytes) -> None:
@@ -301,20 +431,25 @@ class Reading(Connection):
 
     def on_message_complete(self) -> None:
         exchange = self._receiving
-        if exchange is None:
+        if exchange is None or self._parser is None:
             return
-        head = exchange.head
-        if (head.length or head.chunked) and self._parser.should_upgrade():
+        if exchange.fields.has_body and self._parser.should_upgrade():
             return  # the parser stops at an upgrade's head; its body is still to come
-        self._end(exchange)
+        pairs, self._pairs = self._pairs, []
+        if len(pairs) > self.limits.headers:
+            raise HeadersTooLarge(f"there are more than {self.limits.headers} trailer lines")
+        if sum(len(name) + len(value) for name, value in pairs) > self.limits.head:
+            raise HeadersTooLarge("the trailer section is too large")
+        self._end(exchange, trailers(pairs, self._service.roles) if pairs else b"")
 
     def _resume_after_upgrade(self) -> None:
         """
-        Go on with a request whose upgrade nobody accepts: it is an ordinary one (RFC 9110 §7.8).
+        Go on behind the head of an upgrade. Unless it is one that may become a tunnel, the request
+        is an ordinary one (RFC 9110 §7.8).
         """
         receiving = self._receiving
         self._parser = httptools.HttpRequestParser(self)
-        if receiving is not None and receiving.head.chunked:
+        if receiving is not None and receiving.fields.chunked:
             self._priming = True
             self._parser.feed_data(CHUNKED_PRIMER)
             self._priming = False

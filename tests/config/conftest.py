@@ -88,6 +88,7 @@ def contents(rsa_key) -> dict[str, str]:
         "ca.pem": authority.cert_pem.bytes().decode(),
         "server.pem": server.cert_chain_pems[0].bytes().decode(),
         "server.key": server.private_key_pem.bytes().decode(),
+        "locked.key": pem(rsa_key, form=PrivateFormat.PKCS8, passphrase=b"x"),
         "other.key": other.issue_cert("localhost").private_key_pem.bytes().decode(),
     }
 

@@ -58,6 +58,8 @@ def starter_folder(folder: Path, contents):
         "secrets/provisioner.json": "key.json", "secrets/uploader.pem": "key.pem", "secrets/reporter": "secret",
         "tls/server.pem": "server.pem", "tls/server.key": "server.key", "tls/clients-ca.pem": "ca.pem",
         "tls/issuer-ca.pem": "ca.pem", "tls/orders-ca.pem": "ca.pem",
+        "tls/shop.pem": "server.pem", "tls/shop.key": "server.key",
+        "tls/client.pem": "server.pem", "tls/client.key": "server.key",
     }  # fmt: skip
     for name, content in names.items():
         path = folder / name
@@ -90,7 +92,7 @@ def test_every_setting_is_described():
 
 
 @pytest.mark.parametrize(
-    "name", ["minimal", "contract", "json", "warnings", "open-door-short-form"]
+    "name", ["minimal", "contract", "json", "limits-all-set", "warnings", "open-door-short-form"]
 )
 def test_the_schema_takes_what_the_program_takes(name):
     """
@@ -114,7 +116,7 @@ def test_the_schema_takes_callers_known_to_the_format():
 
 @pytest.mark.parametrize(
     "name",
-    ["a-list", "addresses", "callers", "missing-everything", "missing-settings", "route-matches", "route-terms",
+    ["a-list", "addresses", "callers", "limits", "missing-everything", "missing-settings", "route-matches", "route-terms",
      "scopes", "unknown-settings", "urls", "words-that-stay-text", "wrong-methods", "wrong-types"],
 )  # fmt: skip
 def test_the_schema_refuses_what_has_the_wrong_shape(name):

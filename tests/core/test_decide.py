@@ -2,11 +2,20 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.core.decide import Plan, confine, decide, upstream_head, upstream_target
+from proxy.core.decide import (
+    Plan,
+    confine,
+    decide,
+    first_lines,
+    id_line,
+    last_lines,
+    travelling,
+    upstream_target,
+)
 from proxy.core.route import Match, Route, Table
 from proxy.core.target import Target
 from proxy.errors import BadRequest, MethodNotSupported, NoRoute
-from proxy.wire.message import RequestHead
+from proxy.wire.message import RequestFields
 
 NONE = dict[bytes, bytes]().get
 PLAN = Plan(upstream="http://u", host_line=b"Host: u\r\n", strip=frozenset((b"authorization",)))
@@ -57,53 +66,72 @@ def test_rewritten_path_stays_in_its_part(path):
     confine(PLAN, b"/a", Target(path, b"", b""))
 
 
-def head(*lines: tuple[bytes, bytes], chunked: bool = False) -> RequestHead:
+def section(*lines: tuple[bytes, bytes], chunked: bool = False) -> RequestFields:
     """
-    Return a head whose lines are all set aside.
+    Return a header section whose lines are all set aside.
     """
-    one = RequestHead(b"GET", b"/a", http10=False)
+    one = RequestFields()
     one.chunked = chunked
     for name, value in lines:
         one.aside.append((name.lower(), value, len(one.lines)))
-        one.lines.append(b"%b: %b\r\n" % (name, value))
+        one.lines.append(b"%b: %b" % (name, value))
     return one
 
 
-DECISION = decide(TABLE, b"GET", b"/a?q", b"h", NONE)
+@pytest.mark.parametrize(
+    ("lines", "keep_id", "expected"),
+    [
+        ((), False, b""),
+        (((b"Authorization", b"C"),), False, b""),
+        (((b"x-request-id", b"i"),), True, b"x-request-id: i\r\n"),
+        (((b"X-Request-Id", b"j"),), False, b""),
+        (((b"X-Beta", b"1"),), False, b"X-Beta: 1\r\n"),
+        (((b"X-Beta", b"1"), (b"Authorization", b"C"), (b"A", b"2")), False, b"X-Beta: 1\r\nA: 2\r\n"),
+    ],
+)  # fmt: skip
+def test_travelling(lines, keep_id, expected):
+    """
+    What the route strips stays here, the rest travels in order; asking once more gives the same.
+    """
+    one = section(*lines)
+    for _ in range(2):
+        assert travelling(PLAN, one, keep_id=keep_id) == expected
+
+
+def test_line_taken_away_by_connection_does_not_travel():
+    """
+    A blank line leaves no trace.
+    """
+    one = section((b"A", b"1"), (b"B", b"2"))
+    one.lines[0] = b""
+
+    assert travelling(PLAN, one, keep_id=False) == b"B: 2\r\n"
 
 
 @pytest.mark.parametrize(
-    ("lines", "authorization", "expected"),
+    ("chunked", "upgrade", "expected"),
     [
-        ((), "replace", b"Authorization: T\r\nX-Request-Id: i\r\nVia: v\r\n"),
-        (((b"Authorization", b"C"),), "replace", b"Authorization: T\r\nX-Request-Id: i\r\nVia: v\r\n"),
-        (((b"Authorization", b"C"),), "keep", b"Authorization: C\r\nX-Request-Id: i\r\nVia: v\r\n"),
-        (((b"x-request-id", b"i"),), "replace", b"x-request-id: i\r\nAuthorization: T\r\nVia: v\r\n"),
-        (((b"X-Request-Id", b"j"),), "replace", b"Authorization: T\r\nX-Request-Id: i\r\nVia: v\r\n"),
-        (((b"Forwarded", b"x"),), "replace", b"Authorization: T\r\nX-Request-Id: i\r\nVia: v\r\n"),
-        (((b"X-Beta", b"1"),), "replace", b"X-Beta: 1\r\nAuthorization: T\r\nX-Request-Id: i\r\nVia: v\r\n"),
+        (False, b"", b"Via: v\r\n\r\n"),
+        (True, b"", b"Via: v\r\nTransfer-Encoding: chunked\r\n\r\n"),
+        (False, b"websocket", b"Via: v\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"),
     ],
-)  # fmt: skip
-def test_upstream_head(lines, authorization, expected):
+)
+def test_last_lines(chunked, upgrade, expected):
     """
-    Strip first, inject afterwards; composing it once more gives the same.
+    Framing and an upgrade are ours to say.
     """
-    plan = Plan("http://u", b"Host: u\r\n", authorization=authorization, strip=PLAN.strip)
-    one = head(*lines)
-    for _ in range(2):
-        sent = upstream_head(
-            DECISION, plan, one, b"Authorization: T\r\n", request_id="i", via=b"Via: v\r\n"
-        )
-        assert sent == b"GET /a?q HTTP/1.1\r\nHost: u\r\n" + expected + b"\r\n"
+    one = section(chunked=chunked)
+    one.upgrade = upgrade
+
+    assert last_lines(one, b"Via: v\r\n") == expected
 
 
-def test_chunked_head_says_so():
+def test_first_lines():
     """
-    The framing line is ours.
+    Request line and Host are the upstream's.
     """
-    sent = upstream_head(DECISION, PLAN, head(chunked=True), b"", request_id="i", via=b"")
-
-    assert sent.endswith(b"\r\nTransfer-Encoding: chunked\r\n\r\n")
+    assert first_lines(PLAN, b"GET", b"/a?q") == b"GET /a?q HTTP/1.1\r\n" + PLAN.host_line
+    assert id_line("x") == b"X-Request-Id: x\r\n"
 
 
 def test_plain_target_is_the_callers():

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.core.headers import is_forwarding, looked_at, valid_request_id
+from proxy.core.headers import is_forwarding, looked_at, names_hop, valid_request_id
 
 
 @pytest.mark.parametrize(
@@ -34,11 +34,30 @@ def test_request_id_worth_keeping(value, valid):
 
 def test_routes_say_what_else_is_looked_at():
     """
-    The gateway's own names, the forwarding families and what routes ask for; nothing else.
+    The gateway's own names and what routes ask for; nothing else. Forwarding never travels.
     """
     wants = looked_at(frozenset((b"x-beta",)))
 
-    assert all(
-        map(wants, (b"x-beta", b"authorization", b"x-api-key", b"x-request-id", b"forwarded"))
-    )
+    assert all(map(wants, (b"x-beta", b"authorization", b"x-api-key", b"x-request-id", b"via")))
     assert not wants(b"accept")
+    assert not wants(b"forwarded")
+    assert is_forwarding(b"forwarded")
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        (b"1.1 me", True),
+        (b"1.0 x,1.1  ME (a comment)", True),
+        (b"HTTP/1.1 me", True),
+        (b"1.1 other, 1.1 me", True),
+        (b"1.1 menot", False),
+        (b"me", False),
+        (b"", False),
+    ],
+)
+def test_own_hop_is_found_however_it_is_written(value, found):
+    """
+    A Via list is split as a list, and its pseudonym compared without regard to case.
+    """
+    assert names_hop(value, b"Via: 1.1 me\r\n") is found

@@ -511,14 +511,19 @@ async def standing(
 @pytest.fixture
 async def spawned(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[Process]]]:
     """
-    Start a verb of the real command, in an empty folder and without our environment.
+    Start a verb of the real command, in an empty folder and without our environment; `descriptors`
+    is how many files it may have open.
     """
     processes: list[Process] = []
     folder = tmp_path / "cwd"
     folder.mkdir()
 
-    async def start(*words: str, logs: bool = False, **environ: str) -> Process:
+    async def start(
+        *words: str, logs: bool = False, descriptors: int = 0, **environ: str
+    ) -> Process:
+        few = ("sh", "-c", f'ulimit -n {descriptors}; exec "$@"', "sh") if descriptors else ()
         process = await asyncio.create_subprocess_exec(
+            *few,
             sys.executable,
             "-m",
             "proxy",
@@ -548,8 +553,8 @@ async def running(
     """
     started: list[Serving] = []
 
-    async def start(*words: str, **environ: str) -> Serving:
-        process = await spawned("run", *words, logs=True, **environ)
+    async def start(*words: str, descriptors: int = 0, **environ: str) -> Serving:
+        process = await spawned("run", *words, logs=True, descriptors=descriptors, **environ)
         first = await process.log.wait("proxy.started")
         assert process.log.records[0] is first
         url, admin = f"http://{first['listen'][0]}", f"http://{first['admin']}"

@@ -25,6 +25,7 @@ from proxy.generation import compile_generation
 from proxy.observe.log import make_logger
 from proxy.wire.downstream import Downstream
 from proxy.wire.limits import Limits
+from proxy.wire.wheel import LOOK, Round
 
 VIA = b"Via: 1.1 authproxy-test\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -324,7 +325,7 @@ class Proxy:
                 **settings,
             }
         )
-        self.generation = compile_generation(model, Path(), self.keeper, via=VIA)
+        self.generation = compile_generation(model, Path(), self.keeper, via=VIA, now=self.clock)
         sink: Any = SimpleNamespace(put=self.events.append)
         numbers = itertools.count(1)
         access: Any = SimpleNamespace(write=self.records.put_nowait)
@@ -336,6 +337,7 @@ class Proxy:
             self.clock,
             lambda: f"id-{next(numbers)}",
         )
+        self.gateway.wheel.enter(Round(lambda: self.generation.pools), 0.0)
         loop = asyncio.get_running_loop()
         self.server = await loop.create_server(
             lambda: Downstream(self.gateway, 0, self.connections), "127.0.0.1", 0
@@ -347,14 +349,34 @@ class Proxy:
 
     def sweep(self, seconds):
         """
-        Sweep all as if so much time had passed, in two steps: one to note, one to judge.
+        Let so much time pass, in three steps: one in which whatever moved is seen to have moved,
+        one until just before the end, and the end.
         """
-        for step in (0.0, seconds):
+        for step in (2 * LOOK, max(seconds - LOOK, 0.0), min(seconds, LOOK)):
             self.clock.seconds += step
-            for connection in self.connections.copy():
-                connection.sweep(self.clock.seconds)
-            for pool in self.generation.pools:
-                pool.sweep(self.clock.seconds)
+            self.gateway.wheel.turn()
+
+    async def left(self):
+        """
+        Let the time pass in which it is noticed that a caller who half-closed is gone altogether.
+        """
+        await self.until(
+            lambda: all(each.transport is None or each.held & 32 for each in self.connections)
+        )
+        for _ in range(12):
+            self.clock.seconds += 0.1
+            self.gateway.wheel.turn()
+            await asyncio.sleep(0)
+
+    async def pass_time(self, seconds):
+        """
+        Let time pass in small steps, and the loop run in each.
+        """
+        for _ in range(round(seconds / 0.1)):
+            self.clock.seconds += 0.1
+            self.gateway.wheel.turn()
+            for _ in range(4):
+                await asyncio.sleep(0)
 
     async def record(self):
         """

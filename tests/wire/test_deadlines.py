@@ -28,6 +28,7 @@ async def test_slow_body_is_a_408(upstream, call, proxy):
     """
     A body without a byte for too long is given up, here and upstream.
     """
+    proxy.limits = replace(proxy.limits, body_rate=0.0)
     caller = await call(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc")
     peer = await upstream.accept()
     await peer.head()

@@ -162,14 +162,16 @@ RESPONSES = (
 @pytest.mark.parametrize("response", RESPONSES, ids=lambda r: r.split(b"\r\n")[0][9:].decode())
 async def test_response_travels_byte_for_byte(response, upstream, call):
     """
-    A response with a known length comes down as it is, with our request id at the end of its head.
+    A response with a known length comes down as it is; at the end of its head stand our request
+    id and, unless it speaks of caches itself, that it is private (RFC 9111 §3.5).
     """
     caller = await call(HEAD)
     peer = await upstream.accept()
     await peer.head()
     peer.send(response)
     head, mark, body = response.partition(b"\r\n\r\n")
-    expected = head + b"\r\nX-Request-Id: id-1" + mark + body
+    private = b"" if b"Cache-Control" in head else b"\r\nCache-Control: private"
+    expected = head + b"\r\nX-Request-Id: id-1" + private + mark + body
     first = await caller.read(len(expected))
     caller.send(HEAD)
     await peer.head()
@@ -242,7 +244,7 @@ async def test_head_keeps_its_content_length_and_the_connection(upstream, call):
 
 async def test_chunked_stays_chunked_both_ways(upstream, call):
     """
-    A chunked body goes up and comes down in chunks; trailers are not passed on.
+    A chunked body goes up and comes down in chunks; so do trailers that may (RFC 9110 §6.5.1).
     """
     caller = await call(
         b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked\r\n\r\n"
@@ -257,9 +259,9 @@ async def test_chunked_stays_chunked_both_ways(upstream, call):
 
     assert head.count(b"Transfer-Encoding: chunked\r\n") == 1
     assert b"Content-Length" not in head
-    assert body == b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
+    assert body == b"3\r\nabc\r\n2\r\nde\r\n0\r\nX-T: 9\r\n"
     assert answer.count(b"Transfer-Encoding: chunked\r\n") == 1
-    assert down == b"1\r\nx\r\n0\r\n\r\n"
+    assert down == b"1\r\nx\r\n0\r\nX-Trailer: y\r\n"
 
 
 async def test_response_until_close_becomes_chunks(upstream, call):

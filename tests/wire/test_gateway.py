@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from types import SimpleNamespace
+from dataclasses import replace
 
 import pytest
 
@@ -13,6 +13,7 @@ from proxy.core.token import Minted, Token
 from proxy.errors import CredentialInvalid, MintRejected, MintTimeout, MintUnavailable
 from proxy.tokens.keeper import Keeper
 from proxy.tokens.store import MemoryStore
+from proxy.wire.limits import PoolLimits
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi"
@@ -261,6 +262,7 @@ async def test_caller_who_leaves_while_renewing(upstream, call, proxy):
     peer.send(NO)
     await renewing(proxy)
     caller.close()
+    await proxy.left()
     record = await proxy.record()
     proxy.keeper.land("tok-2")
     await proxy.quiet()
@@ -476,7 +478,7 @@ async def test_bug_is_a_500_and_logged(call, proxy):
     What cannot happen is answered, and its traceback is logged under the same id.
     """
     await proxy.start()
-    proxy.gateway.generation = SimpleNamespace(roles=proxy.generation.roles, table=None, via=b"")
+    proxy.gateway.generation = replace(proxy.generation, table=None)
     caller = await call(GET)
     head, _ = await caller.message()
 
@@ -504,10 +506,10 @@ async def test_overloaded_pool_is_a_503(upstream, call, proxy):
     """
     await proxy.start()
     pool = proxy.generation.pools[0]
-    pool._connecting.update(asyncio.get_running_loop().create_future() for _ in range(1024))
+    pool.limits = PoolLimits(connections=0, queue=0)
     caller = await call(GET)
     head, body = await caller.message()
-    pool._connecting.clear()
+    pool.limits = PoolLimits()
 
     assert head.startswith(b"HTTP/1.1 503 ")
     assert b"Retry-After: 1\r\n" in head

@@ -429,6 +429,8 @@ async def test_caller_who_leaves_takes_its_request_along(phase, how, upstream, c
         connection.transport.abort()
     else:
         getattr(caller, how)()
+        if how == "close" and phase != "upload":
+            await proxy.left()
     record = await proxy.record()
     if phase == "token":
         proxy.keeper.land("tok-2")

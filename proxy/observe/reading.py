@@ -1,0 +1,53 @@
+"""
+What the metrics tell of a moment without having counted it. `admin.reading` looks it up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamReading:
+    """
+    How the connections to one server address fare.
+
+    Attributes:
+        active: Connections with a request.
+        idle: Connections without.
+        connecting: Attempts on their way.
+        waiting: Requests that wait for a connection.
+        resting: Whether it is left alone for a while.
+    """
+
+    active: int = 0
+    idle: int = 0
+    connecting: int = 0
+    waiting: int = 0
+    resting: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """
+    What is true at the moment somebody asks.
+
+    Attributes:
+        connections: Callers' open connections.
+        upstreams: Server address → how its connections fare.
+        minting: The service users tokens are minted for.
+        token_expiry: Service user → seconds since the epoch.
+        credential_expiry: Service user → seconds since the epoch.
+        lines_dropped: Log lines lost so far.
+    """
+
+    connections: int = 0
+    upstreams: Mapping[str, UpstreamReading] = field(default_factory=dict)
+    minting: tuple[str, ...] = ()
+    token_expiry: Mapping[str, float] = field(default_factory=dict)
+    credential_expiry: Mapping[str, float] = field(default_factory=dict)
+    lines_dropped: int = 0
