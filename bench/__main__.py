@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 QUESTIONS = (
     "small_get",
+    "varied",
     "routes_and_keys",
     "latency",
     "post",

@@ -35,7 +35,7 @@ from proxy.core.headers import (
     valid_request_id,
 )
 from proxy.core.problem import problem
-from proxy.core.target import shown_path
+from proxy.core.target import check_query, shown_path
 from proxy.errors import (
     BadRequest,
     BodyTooLarge,
@@ -246,6 +246,7 @@ class Request(Exchange):
         "generation",
         "known",
         "lane",
+        "query",
         "replayed",
         "request_id",
         "token",
@@ -277,6 +278,7 @@ class Request(Exchange):
         self.token_from: str | None = None
         self.token_wait = 0.0
         self.begun = False
+        self.query = b""
         self.foreign = False  # the caller's own Authorization goes up
         self.replayed = False
         self.upstream_id = b""  # the upstream's own name for the request
@@ -325,7 +327,11 @@ class Request(Exchange):
             self.target == b"*" or fields.field(MAX_FORWARDS) == b"0"
         ):
             return None
-        self.errand = errand = generation.errand(self.method, self.target, fields)
+        path, mark, query = self.target.partition(b"?")
+        self.errand = errand = generation.errand(self.method, path, fields)
+        if mark:
+            check_query(query)
+            self.query = mark + query
         self.lane = lane = errand.lane
         plan = lane.plan
         listener = generation.listeners[self.caller.listener]
@@ -408,8 +414,10 @@ class Request(Exchange):
         lines = known.lines if known.lane is lane else known.lines_for(lane, self.fields)
         if self.method == b"OPTIONS":
             lines = self._count_down(lines)
-        return b"%b%b%b%b%b%b" % (
-            errand.start,
+        return b"%b%b%b%b%b%b%b%b" % (
+            errand.line,
+            self.query,
+            errand.host,
             lines,
             b"" if token is None else token.header,
             lane.plan.set_lines,

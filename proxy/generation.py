@@ -16,7 +16,7 @@ from proxy.config.secrets import read, read_file, read_token
 from proxy.config.service_user import ClientCredentials, PersonalAccessToken, PrivateKeyJwt
 from proxy.core import grant
 from proxy.core.admit import Callers
-from proxy.core.decide import Plan, confine, decide, first_lines, upstream_target
+from proxy.core.decide import Plan, confine, decide, host_lines, upstream_target
 from proxy.core.headers import (
     AUTHORIZATION,
     CALLER_CREDENTIALS,
@@ -76,14 +76,16 @@ class Errand:
         route: Its name.
         method: As in the request line.
         path: As it came, without the query.
-        start: What the upstream's head begins with.
+        line: What the upstream's head begins with: method and path.
+        host: What stands behind the query there: the version, and `Host`.
     """
 
     lane: Lane
     route: str
     method: str
     path: str
-    start: bytes
+    line: bytes
+    host: bytes
 
 
 ERRANDS = 2048
@@ -129,7 +131,7 @@ class Generation:
 
     def errand(self, method: bytes, target: bytes, fields: RequestFields) -> Errand:
         """
-        Return where a request goes.
+        Return where a request goes, by its target without the query.
 
         Raises:
             RequestRefused: Nowhere.
@@ -147,7 +149,8 @@ class Generation:
             route=route.name,
             method=method.decode("ascii"),
             path=asked.path.decode("ascii"),
-            start=first_lines(plan, method, goal),
+            line=b"%b %b" % (method, goal),
+            host=host_lines(plan),
         )
         if len(target) <= LONGEST_ERRAND and not self.table.conditional:
             if len(self.errands) >= ERRANDS:

@@ -39,12 +39,25 @@ class Load:
         connections: Kept open, each with one request in flight.
         seconds: How long, at least 1.
         body: Bytes of request body to POST; 0 for GET.
+        varied: No two requests are alike: each has its own query, request id and trace.
     """
 
     name: str = "small"
     connections: int = 64
     seconds: int = 1
     body: int = 0
+    varied: bool = False
+
+
+VARIED = """
+local n = 0
+request = function()
+  n = n + 1
+  wrk.headers["X-Request-Id"] = string.format("7b2f0d4e-5f0b-4a53-9a0c-%012x", n)
+  wrk.headers["Traceparent"] = string.format("00-0af7651916cd43dd8448eb21%08x-b7ad6b7169203331-01", n)
+  return wrk.format("GET", wrk.path .. "?page=" .. n)
+end
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +102,10 @@ def run_wrk(peer: Peer, load: Load) -> Seen:
     if load.body:
         script = peer.work / f"post-{load.body}.lua"
         script.write_text(f'wrk.method = "POST"\nwrk.body = string.rep("x", {load.body})\n')
+        command += ["-s", str(script)]
+    if load.varied:
+        script = peer.work / "varied.lua"
+        script.write_text(VARIED)
         command += ["-s", str(script)]
     before = peer.cpu()
     said = subprocess.run(

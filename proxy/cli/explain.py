@@ -18,7 +18,7 @@ from proxy.core.decide import (
     Plan,
     confine,
     decide,
-    first_lines,
+    host_lines,
     id_line,
     last_lines,
     travelling,
@@ -198,10 +198,10 @@ def _sent(decision: Decision[Plan], plan: Plan, method: bytes, fields: RequestFi
     own = fields.field(REQUEST_ID)
     keep_id = own is not None and valid_request_id(own)
     foreign = plan.authorization == "keep" and fields.field(AUTHORIZATION) is not None
+    goal = upstream_target(plan, decision.route.match.path, decision.target)
     parts = (
-        first_lines(
-            plan, method, upstream_target(plan, decision.route.match.path, decision.target)
-        ),
+        b"%b %b" % (method, goal),
+        host_lines(plan),
         travelling(plan, fields, keep_id=keep_id),
         b"" if foreign else BEARER,
         plan.set_lines,

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import click
 
 from proxy.cli.terminal import config_option, load_config, run_async
+from proxy.memory import keep_memory
 from proxy.observe.log import loss_notice, wants_console
 from proxy.observe.sink import Sink
-from proxy.memory import keep_memory
 from proxy.runtime import Runtime, Surroundings, real_clock
 
 if TYPE_CHECKING:

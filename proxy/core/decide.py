@@ -173,16 +173,11 @@ def last_lines(fields: Section, via: bytes) -> bytes:
     return b"%b%b%b\r\n" % (via, framing, upgrade)
 
 
-def first_lines(plan: Plan, method: bytes, target: bytes) -> bytes:
+def host_lines(plan: Plan) -> bytes:
     """
-    Return what the upstream's head begins with: request line and `Host`.
-
-    Args:
-        plan: What the route does.
-        method: As the caller's.
-        target: The upstream's.
+    Return what stands behind the target in the upstream's head: the version, and `Host`.
     """
-    return b"%b %b HTTP/1.1\r\n%b" % (method, target, plan.host_line)
+    return b" HTTP/1.1\r\n%b" % plan.host_line
 
 
 def id_line(request_id: str) -> bytes:

@@ -22,6 +22,7 @@ from proxy.errors import BadRequest
 
 # RFC 9112 §3.2.1 origin-form = absolute-path [ "?" query ]
 ORIGIN_FORM = re.compile(rb"/(?:[!\"$&-~]++|%[0-9A-Fa-f]{2})*+\Z")
+QUERY_FORM = re.compile(rb"(?:[!\"$&-~]++|%[0-9A-Fa-f]{2})*+\Z")
 # RFC 9112 §3.2.2 absolute-form, of the two schemes a gateway can be asked for
 ABSOLUTE_FORM = re.compile(rb"(?i:(https?)://)([^/?#@\s]+)(|[/?].*)\Z", re.DOTALL)
 # RFC 9110 §7.2: Host = uri-host [ ":" port ]; a name, an IPv4 address or an IP literal
@@ -117,6 +118,17 @@ def shown_path(raw: bytes) -> str | None:
     """
     path = raw.partition(b"?")[0]
     return path.decode("ascii") if ORIGIN_FORM.match(raw) else None
+
+
+def check_query(query: bytes) -> None:
+    """
+    See that a query holds only what a target may hold.
+
+    Raises:
+        BadRequest: It does not.
+    """
+    if QUERY_FORM.match(query) is None:
+        raise BadRequest("the query holds bytes that no URL may hold")
 
 
 def readings(path: bytes) -> tuple[bytes, ...]:

@@ -6,7 +6,7 @@ from proxy.core.decide import (
     Plan,
     confine,
     decide,
-    first_lines,
+    host_lines,
     id_line,
     last_lines,
     travelling,
@@ -126,11 +126,11 @@ def test_last_lines(chunked, upgrade, expected):
     assert last_lines(one, b"Via: v\r\n") == expected
 
 
-def test_first_lines():
+def test_host_lines():
     """
-    Request line and Host are the upstream's.
+    Version and Host are the upstream's.
     """
-    assert first_lines(PLAN, b"GET", b"/a?q") == b"GET /a?q HTTP/1.1\r\n" + PLAN.host_line
+    assert host_lines(PLAN) == b" HTTP/1.1\r\n" + PLAN.host_line
     assert id_line("x") == b"X-Request-Id: x\r\n"
 
 
