@@ -40,6 +40,7 @@ QUESTIONS = (
     "idle",
     "renewal",
     "many_routes",
+    "soak",
 )
 """The scripts, in the order of `all`."""
 

@@ -138,13 +138,13 @@ class CallerUnauthenticated(RequestRefused):
 
 class CallerForbidden(RequestRefused):
     """
-    This caller may not use this route.
+    This caller may not use this listener or route, or nobody may in this way.
     """
 
     code = "caller_forbidden"
     status = 403
     title = "Caller not allowed"
-    detail = "This caller may not use the route that matches the request."
+    detail = "This request may not use this listener or route; the proxy's log says why."
 
 
 class NoRoute(RequestRefused):

@@ -23,16 +23,11 @@ import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from proxy.core.admit import admit, bearer
-from proxy.core.decide import id_line, last_lines, travelling
+from proxy.core.admit import admit
+from proxy.core.decide import id_line
 from proxy.core.headers import (
-    AUTHORIZATION,
     MAX_FORWARDS,
     REQUEST_ID,
-    TRACE_PARENT,
-    VIA,
-    names_hop,
-    valid_request_id,
 )
 from proxy.core.problem import problem
 from proxy.core.target import check_query, shown_path
@@ -47,6 +42,7 @@ from proxy.errors import (
     RequestRefused,
     UpstreamConnect,
 )
+from proxy.known import Known
 from proxy.observe.access import milliseconds, no_request
 from proxy.tasks import spawn
 from proxy.wire.exchange import CALLER_LEFT, Exchange
@@ -61,13 +57,10 @@ if TYPE_CHECKING:
     from proxy.core.token import Token
     from proxy.generation import Errand, Generation, Lane
     from proxy.observe.access import AccessLog
+    from proxy.wire.answering import Response
     from proxy.wire.downstream import Downstream
     from proxy.wire.limits import Limits
     from proxy.wire.message import RequestFields
-    from proxy.wire.upstream import Response
-
-# W3C Trace Context §3.2: version, trace-id, parent-id, flags
-TRACE = re.compile(rb"(?!ff)[0-9a-f]{2}-((?!0{32})[0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?\Z")
 
 CACHEABLE = frozenset((b"GET", b"HEAD"))
 """Methods whose answers caches keep without being told to (RFC 9111 §3)."""
@@ -154,83 +147,6 @@ class Gateway:
         await asyncio.gather(*self.tasks, return_exceptions=True)
 
 
-class Known:
-    """
-    What follows from a header section, whatever is asked for.
-
-    Attributes:
-        generation: Under which this is so.
-        request_id: The caller's own; empty if it brings none worth keeping.
-        names_itself: Its line with that id travels.
-        trace: The trace it belongs to.
-        loops: It has come through this very proxy before.
-        caller: Who calls, by name; None for nobody known. Worked out only where it matters.
-        identified: Whether it was.
-        brought: How many Authorization lines it brings.
-        foreign: One of them may travel.
-        last: What the upstream's head ends with.
-        lane: The route whose requests were last made of it,
-        lines: and the lines that travel on that route.
-    """
-
-    __slots__ = (
-        "brought",
-        "caller",
-        "foreign",
-        "generation",
-        "identified",
-        "lane",
-        "last",
-        "lines",
-        "loops",
-        "names_itself",
-        "request_id",
-        "trace",
-    )
-
-    def __init__(self, generation: Generation, fields: RequestFields) -> None:
-        self.generation = generation
-        self.request_id = ""
-        self.names_itself = False
-        self.trace: str | None = None
-        self.caller: str | None = None
-        self.identified = False
-        self.brought = 0
-        self.foreign = False
-        self.loops = False
-        self.last = generation.last
-        if fields.chunked or fields.upgrade:
-            self.last = last_lines(fields, generation.via)
-        self.lane: Lane | None = None
-        self.lines = b""
-        ids = 0
-        for name, value, index in fields.aside:
-            if name == AUTHORIZATION:
-                self.brought += 1
-                self.foreign = bool(fields.lines[index])
-            elif name == REQUEST_ID:
-                ids += 1
-                self.request_id = value.decode("ascii") if valid_request_id(value) else ""
-                self.names_itself = bool(self.request_id and fields.lines[index])
-            elif name == VIA:
-                # RFC 9110 §7.6.3: the pseudonym is this process's own
-                self.loops |= names_hop(value, generation.via)
-            elif name == TRACE_PARENT and (found := TRACE.match(value)):
-                self.trace = found[1].decode("ascii")
-        if ids > 1:
-            self.request_id = ""
-            self.names_itself = False
-
-    def lines_for(self, lane: Lane, fields: RequestFields) -> bytes:
-        """
-        Return the field lines that go up on this route.
-        """
-        if self.lane is not lane:
-            self.lines = travelling(lane.plan, fields, keep_id=self.names_itself)
-            self.lane = lane
-        return self.lines
-
-
 class Request(Exchange):
     """
     The story of one request.
@@ -268,7 +184,7 @@ class Request(Exchange):
         self.generation = generation = gateway.generation
         known = fields.note
         if known is None or known.generation is not generation:
-            known = fields.note = Known(generation, fields)
+            known = fields.note = Known(generation, fields, caller.listener)
         self.known: Known = known
         self.request_id: str = known.request_id or gateway.request_ids()
         self.lane: Lane | None = None
@@ -323,6 +239,9 @@ class Request(Exchange):
         Return the route's lane; None for an OPTIONS that asks about the gateway itself.
         """
         fields, generation, known = self.fields, self.generation, self.known
+        if known.unwelcome:
+            generation.metrics.denied[CallerForbidden.code] += 1
+            raise CallerForbidden(known.unwelcome)
         if self.method == b"OPTIONS" and (
             self.target == b"*" or fields.field(MAX_FORWARDS) == b"0"
         ):
@@ -336,7 +255,7 @@ class Request(Exchange):
         plan = lane.plan
         listener = generation.listeners[self.caller.listener]
         if listener is not None or plan.callers is not None:
-            self.caller_name = self._identify()
+            self.caller_name = known.caller_of(fields)
             try:
                 admit(self.caller_name, listener, plan.callers)
             except (CallerUnauthenticated, CallerForbidden) as error:
@@ -362,15 +281,6 @@ class Request(Exchange):
         if self.known.brought > 1:
             raise BadRequest("the request brings more than one Authorization")
         self.foreign = self.known.foreign
-
-    def _identify(self) -> str | None:
-        known = self.known
-        if not known.identified:
-            known.identified = True
-            brought = self.fields.field
-            key = bearer(brought(b"proxy-authorization") or b"") or brought(b"x-api-key") or b""
-            known.caller = self.generation.callers.identify(key)
-        return known.caller
 
     def _answer_options(self) -> None:
         """

@@ -12,11 +12,13 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from proxy.config.door import doors, own_listeners
 from proxy.config.secrets import read, read_file, read_token
 from proxy.config.service_user import ClientCredentials, PersonalAccessToken, PrivateKeyJwt
 from proxy.core import grant
 from proxy.core.admit import Callers
 from proxy.core.decide import Plan, confine, decide, host_lines, upstream_target
+from proxy.core.destination import Destination
 from proxy.core.headers import (
     AUTHORIZATION,
     CALLER_CREDENTIALS,
@@ -29,10 +31,13 @@ from proxy.core.keyfile import parse_key_json
 from proxy.core.route import Route, Table
 from proxy.observe.metrics import Metrics
 from proxy.tls.upstream import upstream_tls
+from proxy.wire.dial import Dialler
 from proxy.wire.limits import Limits, PoolLimits, Timeouts
-from proxy.wire.message import REQUEST_ROLES, RESPONSE_ROLES, Roles
+from proxy.wire.local import is_local
 from proxy.wire.origin import Origin
 from proxy.wire.pool import Pool
+from proxy.wire.resolve import Resolver
+from proxy.wire.roles import REQUEST_ROLES, RESPONSE_ROLES, Roles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -40,9 +45,11 @@ if TYPE_CHECKING:
 
     from proxy.config import model, route, service_user
     from proxy.config.network import Url
+    from proxy.core.door import Door
     from proxy.observe.cells import RouteMetrics
     from proxy.tokens.keeper import Keeper
     from proxy.tokens.slot import Slot
+    from proxy.wire.dial import Address
     from proxy.wire.message import RequestFields
 
 
@@ -92,7 +99,7 @@ ERRANDS = 2048
 """How many errands are remembered at once; callers choose them."""
 
 LONGEST_ERRAND = 512
-"""Bytes of a request target worth remembering."""
+"""Bytes of path and Host worth remembering."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +112,7 @@ class Generation:
         keeper: The tokens of its service users.
         callers: Who may prove to be who.
         listeners: Who may use each listener, in the file's order; None if it lists nobody.
+        doors: What each listener asks of requests, in the same order.
         roles: Which request headers the wire sets aside.
         pools: Every pool, to be swept and retired.
         via: The `Via` line that goes up.
@@ -116,6 +124,7 @@ class Generation:
     keeper: Keeper
     callers: Callers
     listeners: tuple[frozenset[str] | None, ...]
+    doors: tuple[Door, ...]
     roles: Roles
     pools: tuple[Pool, ...]
     via: bytes = field(default=b"Via: 1.1 authproxy\r\n")
@@ -152,7 +161,7 @@ class Generation:
             line=b"%b %b" % (method, goal),
             host=host_lines(plan),
         )
-        if len(target) <= LONGEST_ERRAND and not self.table.conditional:
+        if len(target) + len(fields.host) <= LONGEST_ERRAND and not self.table.conditional:
             if len(self.errands) >= ERRANDS:
                 self.errands.clear()
             self.errands[key] = errand
@@ -177,6 +186,8 @@ def _route(entry: route.Route, settings: model.Settings) -> Route[Plan]:
     headers = entry.request_headers
     hidden = {name.encode() for name in (*headers.set, *headers.remove)}
     hidden |= {name for name in map(str.encode, entry.match.headers) if is_forwarding(name)}
+    marks = (listener.require_header for listener in settings.listen)
+    hidden |= {mark.name.encode() for mark in marks if mark is not None}
     if entry.authorization != "keep":
         hidden.add(AUTHORIZATION)
     issuer = settings.issuers[settings.service_users[entry.service_user].issuer]
@@ -278,17 +289,21 @@ def compile_generation(
     """
     metrics = Metrics() if metrics is None else metrics
     pools: dict[object, Pool] = {}
+    own, opened = own_listeners(settings), doors(settings)
     answers = Roles(RESPONSE_ROLES, lambda name: name in (PROXY_STATUS, REQUEST_ID), alias=False)
 
     def lane(entry: route.Route, plan: Plan) -> Lane:
         dial, ca_file = _dial(entry, settings)
         shown = entry.client_cert_file, entry.client_key_file
-        key = (dial.origin, entry.upstream.origin, ca_file, shown)
+        allowed = tuple(sorted(set(entry.allow_addresses), key=str))
+        key = (dial.origin, entry.upstream.origin, ca_file, shown, allowed)
         if key not in pools:
             files = (file and base / file for file in (ca_file, *shown))
             tls = upstream_tls(*files) if dial.scheme == "https" else None
             origin = Origin(dial.host, dial.port, tls, entry.upstream.host)
-            pools[key] = Pool(origin, answers, pool_limits(settings), now=now)
+            may_dial = _policy(Destination(dial.host, allowed, own, is_local))
+            dialler = Dialler(Resolver(now), now, may_dial=may_dial)
+            pools[key] = Pool(origin, answers, pool_limits(settings), now=now, dialler=dialler)
         limits = entry.timeouts
         timeouts = Timeouts(limits.connect, limits.response, limits.idle, limits.request)
         user = entry.service_user
@@ -308,7 +323,8 @@ def compile_generation(
             None if listener.callers is None else frozenset(listener.callers)
             for listener in settings.listen
         ),
-        roles=request_roles(planned),
+        doors=opened,
+        roles=request_roles(planned, opened),
         pools=tuple(pools.values()),
         via=via,
         metrics=metrics,
@@ -349,11 +365,12 @@ def pool_limits(settings: model.Settings) -> PoolLimits:
     )
 
 
-def request_roles(routes: Iterable[Route[Plan]]) -> Roles:
+def request_roles(routes: Iterable[Route[Plan]], opened: Iterable[Door]) -> Roles:
     """
-    Return which role each request header plays: the wire's own, and those the routes look at.
+    Return which role each request header plays: the wire's own, and those the routes and the
+    listeners' doors look at.
     """
-    names: set[bytes] = set()
+    names = {door.required[0] for door in opened if door.required is not None}
     for entry in routes:
         names |= entry.action.strip
         names.update(name for name, _ in entry.match.headers)
@@ -371,6 +388,10 @@ def _dial(entry: route.Route, settings: model.Settings) -> tuple[Url, Path | Non
     if entry.upstream.origin != issuer.url.origin:
         return entry.upstream, entry.ca_file
     return issuer.connect_to or entry.upstream, entry.ca_file or issuer.ca_file
+
+
+def _policy(destination: Destination) -> Callable[[Address], bool | str]:
+    return lambda address: destination.refusal(address.ip, address.port) or True
 
 
 def _callers(settings: model.Settings) -> Callers:

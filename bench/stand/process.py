@@ -148,6 +148,26 @@ class Process:
             with contextlib.suppress(OSError):
                 (member / "clear_refs").write_text("5")
 
+    def descriptors(self) -> int:
+        """
+        Return how many file descriptors its group has open.
+        """
+        count = 0
+        for member in self._members():
+            with contextlib.suppress(OSError):
+                count += len(list((member / "fd").iterdir()))
+        return count
+
+    def threads(self) -> int:
+        """
+        Return how many threads its group has.
+        """
+        count = 0
+        for member in self._members():
+            with contextlib.suppress(OSError):
+                count += len(list((member / "task").iterdir()))
+        return count
+
     def _status(self, key: str) -> float:
         kib = 0
         for member in self._members():

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import click
 
 from proxy.cli.terminal import config_option, label, load_config
+from proxy.config.door import doors
 from proxy.config.route import METHODS
 from proxy.core.admit import ANONYMOUS, admit
 from proxy.core.decide import (
@@ -26,7 +27,7 @@ from proxy.core.decide import (
 )
 from proxy.core.headers import AUTHORIZATION, REQUEST_ID, valid_request_id
 from proxy.core.route import Lost, Table
-from proxy.errors import BadRequest, ProxyError
+from proxy.errors import BadRequest, CallerForbidden, ProxyError
 from proxy.generation import plan_routes, request_roles
 from proxy.wire.message import read_request
 
@@ -148,7 +149,7 @@ def explain(
         if line[0].decode() not in METHODS | {"CONNECT", "TRACE"}:
             raise BadRequest("the method is none that HTTP parsers know; methods are in capitals")
         lines = [b"%b: %b" % pair for pair in fields]
-        head = read_request(lines, request_roles(routes))
+        head = read_request(lines, request_roles(routes, doors(loaded.settings)))
         assert head is not None
         decision = decide(table, *line, head.host, head.field)
         confine(decision.route.action, decision.route.match.path, decision.target)
@@ -157,7 +158,7 @@ def explain(
     target = decision.target
     lost = table.explain(line[0], target.host, target.path, head.field)
     plan = decision.route.action
-    turned_away = _admitted(loaded, plan, caller)
+    turned_away = _admitted(loaded, plan, caller, head)
     return Explained(
         decision=decision,
         lost=tuple(lost),
@@ -178,14 +179,16 @@ def _lost(
     return tuple(table.explain(line[0], host, line[1].partition(b"?")[0], known.get))
 
 
-def _admitted(loaded: Loaded, plan: Plan, caller: str | None) -> str:
+def _admitted(loaded: Loaded, plan: Plan, caller: str | None, head: RequestFields) -> str:
     """
     Return why *caller* could use the route by no listener; empty if there is one.
     """
     why = ""
-    for listener in loaded.settings.listen:
+    for listener, door in zip(loaded.settings.listen, doors(loaded.settings), strict=True):
         allowed = None if listener.callers is None else frozenset(listener.callers)
         try:
+            if refusal := door.refusal(head.host, head.aside):
+                raise CallerForbidden(refusal)
             admit(caller, allowed, plan.callers)
         except ProxyError as error:
             why = why or f"{error.code}: {error.reason}"

@@ -6,6 +6,8 @@ document
 section
     A group of settings as a strict model: `model`, `route`, `limits`, `service_user`; what single
     values look like stands in `values` and `secrets`.
+door
+    What listeners ask of requests, and where this process listens, as `core` holds them (`door`).
 quantity
     How many, how large, how long: a number with a unit and a range, or `off` (`quantity`).
 draft, finding

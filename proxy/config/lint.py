@@ -5,8 +5,11 @@ What is allowed but doubtful: a warning each, never a reason to refuse.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
+from proxy.config.door import own_listeners
 from proxy.config.draft import Finding, Place
 from proxy.config.service_user import (
     API_AUDIENCE,
@@ -15,6 +18,7 @@ from proxy.config.service_user import (
     Minted,
     PersonalAccessToken,
 )
+from proxy.core.destination import Destination
 from proxy.core.secret import Secret
 
 if TYPE_CHECKING:
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
 
     from proxy.config.model import Settings
     from proxy.config.route import Route
+    from proxy.core.destination import Listening
 
 # ZITADEL's reserved scopes; whatever else starts like one is dropped without an error.
 _RESERVED: Final = re.compile(
@@ -46,8 +51,10 @@ def lint(settings: Settings) -> Iterator[Finding]:
     yield from _scopes(settings)
     yield from _issuers(settings)
     yield from _admin(settings)
+    own = own_listeners(settings)
     for index, route in enumerate(settings.routes):
         yield from _api_route(settings, ("routes", index), route)
+        yield from _address(route, own, ("routes", index, "upstream"))
 
 
 def _bare_secrets(settings: Settings) -> Iterator[Finding]:
@@ -97,6 +104,18 @@ def _admin(settings: Settings) -> Iterator[Finding]:
             "other machines can connect here, and no caller has to say who they are",
             "keep it to loopback, or to a network only operators reach",
         )
+
+
+def _address(route: Route, own: tuple[Listening, ...], place: Place) -> Iterator[Finding]:
+    """
+    Yield why an upstream that is an address itself will never be dialled.
+    """
+    with suppress(ValueError):
+        ip = ip_address(route.upstream.host)
+        destination = Destination(route.upstream.host, route.allow_addresses, own)
+        why, _, instead = destination.refusal(ip, route.upstream.port).partition("; ")
+        if why:
+            yield Finding(place, f"will not be dialled: {why}", instead)
 
 
 def _api_route(settings: Settings, place: Place, route: Route) -> Iterator[Finding]:

@@ -19,6 +19,10 @@ from pydantic import (
     model_validator,
 )
 
+from proxy.config.door import (  # noqa: TC001 - pydantic reads annotations at run time
+    AllowedHost,
+    RequiredHeader,
+)
 from proxy.config.limits import Limits, Pools
 from proxy.config.network import Url, parse_admin
 from proxy.config.route import Route, guard_scheme
@@ -98,6 +102,27 @@ class Listener(Section):
             "Callers that may use this listener; [anonymous] lets everyone in. Default: everyone "
             "on loopback and Unix sockets; anywhere else it must be written."
         ),
+    )
+    hosts: Items[AllowedHost] | None = Field(
+        default=None,
+        min_length=1,
+        description=(
+            'Hosts, without port, that requests may be for: names, *.suffix, or "*" for any. '
+            "Default: any, but on loopback without callers only addresses, names no web page can "
+            "have (without a dot, or ending in .localhost, .internal, .local, .test, .example, "
+            ".invalid, .home.arpa), and those that a route's match or upstream names."
+        ),
+    )
+    browsers: Literal["refuse", "allow"] = Field(
+        default="refuse",
+        description=(
+            "Whether requests of web pages are taken: those with an Origin header, or with "
+            "Sec-Fetch-Site other than same-origin and none. Default: refuse."
+        ),
+    )
+    require_header: RequiredHeader | None = Field(
+        default=None,
+        description="A header every request must bring, which web pages cannot. Default: none.",
     )
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +19,9 @@ _TCP: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]{2,45})\]|([A-Za-z0-9._-]{1,253}))
 
 # RFC 3986 §3.3 pchar, and "/" between segments.
 PATH: Final = r"/(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*"
+
+# RFC 4632 §3.1, RFC 4291 §2.3: an address, and how many of its bits count
+NETWORK: Final = r"[0-9A-Fa-f:.]{2,45}(?:/[0-9]{1,3})?"
 
 # RFC 3986 appendix B, cut down to URLs with an authority.
 _URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)([^?#]*)(\?[^#]*)?(#.*)?")
@@ -72,6 +75,7 @@ class UnixAddress:
 
 
 Address = TcpAddress | UnixAddress
+Network = IPv4Network | IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +173,21 @@ def parse_admin(value: object) -> Address | None:
     if isinstance(value, bool):
         raise wrong("is no address", 'write an address, or "off"')
     return parse_address(value)
+
+
+def parse_network(value: object) -> Network:
+    """
+    Return the network for `10.0.0.0/8` or `fd00::/8`; one address alone is a network of its own.
+    """
+    if not isinstance(value, str) or not re.fullmatch(NETWORK, value):
+        raise wrong("is no network", "write it like 10.0.0.0/8 or fd00::/8")
+    try:
+        network = ip_network(value, strict=False)
+        if network.network_address == ip_address(value.partition("/")[0]):
+            return network
+    except ValueError:
+        raise wrong("is no network", "write it like 10.0.0.0/8 or fd00::/8") from None
+    raise wrong(f"is no network's first address with /{network.prefixlen}", f"write {network}")
 
 
 def parse_url(value: object) -> Url:

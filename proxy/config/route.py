@@ -20,7 +20,7 @@ from pydantic import (
 from proxy.config.network import Url  # noqa: TC001 - pydantic reads annotations at run time
 from proxy.config.quantity import duration, setting
 from proxy.config.section import Items, Name, Section, Table, nothing, wrong
-from proxy.config.values import File, HttpUrl, Seconds, UrlPath  # noqa: TC001 - pydantic reads annotations at run time
+from proxy.config.values import File, HttpUrl, IpNetwork, Seconds, UrlPath  # noqa: TC001 - pydantic reads annotations at run time
 from proxy.core import route
 
 # RFC 9110 §5.1: field-name = token; §5.6.2 token.
@@ -29,7 +29,7 @@ _FIELD_NAME: Final = r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,200}"
 # RFC 9110 §5.5 field-value, without obs-text and without the blanks around it.
 _VALUE: Final = r"[!-~](?:[ \t!-~]*[!-~])?"
 
-_HOST: Final = r"(?:\*\.)?[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:.]+\]"
+HOST: Final = r"(?:\*\.)?[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:.]+\]"
 
 # The methods llhttp parses, without CONNECT and TRACE, which the contract refuses.
 METHODS: Final = frozenset(
@@ -78,10 +78,13 @@ def _header_value(value: str) -> str:
     return value
 
 
-def _match_host(value: object) -> str:
+def match_host(value: object) -> str:
+    """
+    Return the host or `*.suffix` in lower case.
+    """
     if isinstance(value, str) and re.fullmatch(r".+:[0-9]+", value) and not value.endswith("]"):
-        raise wrong("holds a port", "write the host alone: a route matches on any port")
-    if not isinstance(value, str) or not re.fullmatch(_HOST, value) or len(value) > 255:
+        raise wrong("holds a port", "write the host alone: any port is meant")
+    if not isinstance(value, str) or not re.fullmatch(HOST, value) or len(value) > 255:
         raise wrong("is no host", "write orders.internal, or *.internal for all below it")
     return value.lower()
 
@@ -97,7 +100,7 @@ HeaderValue = Annotated[
     str, AfterValidator(_header_value), Field(json_schema_extra={"pattern": f"^{_VALUE}$"})
 ]
 MatchHost = Annotated[
-    str, PlainValidator(_match_host), WithJsonSchema({"type": "string", "pattern": f"^({_HOST})$"})
+    str, PlainValidator(match_host), WithJsonSchema({"type": "string", "pattern": f"^({HOST})$"})
 ]
 
 
@@ -204,6 +207,14 @@ class Route(Section):
         default=None,
         description=(
             "PEM file of the authorities trusted for this upstream. Default: the system's."
+        ),
+    )
+    allow_addresses: Items[IpNetwork] = Field(
+        default=(),
+        description=(
+            "Networks such as 169.254.10.0/24 the upstream's addresses may be in beyond the rule: "
+            "no link-local, cloud metadata, multicast or unspecified ones, and no loopback unless "
+            "the upstream says so itself. Default: none."
         ),
     )
     client_cert_file: File | None = Field(

@@ -15,11 +15,14 @@ from typing import Annotated, Final
 from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
 
 from proxy.config.network import (
+    NETWORK,
     PATH,
     Address,
+    Network,
     Url,
     parse_address,
     parse_admin,
+    parse_network,
     parse_path,
     parse_url,
 )
@@ -112,6 +115,12 @@ HttpUrl = Annotated[
     PlainValidator(parse_url),
     PlainSerializer(str),
     WithJsonSchema({"type": "string", "pattern": "^[Hh][Tt][Tt][Pp][Ss]?://[^/?#@]+(/[^?#]*)?$"}),
+]
+IpNetwork = Annotated[
+    Network,
+    PlainValidator(parse_network),
+    PlainSerializer(str),
+    WithJsonSchema({"type": "string", "pattern": f"^{NETWORK}$"}),
 ]
 UrlPath = Annotated[
     str, PlainValidator(parse_path), WithJsonSchema({"type": "string", "pattern": f"^{PATH}$"})

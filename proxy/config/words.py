@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from proxy.config.door import RequiredHeader
 from proxy.config.draft import Finding, Place, near
 from proxy.config.limits import Limits, Pools
 from proxy.config.model import (
@@ -37,6 +38,7 @@ SECTIONS: Final[Mapping[tuple[str, ...], type[Section]]] = {
     ("listen", "*"): Listener,
     ("listen", "*", "tls"): ListenerTls,
     ("listen", "*", "tls", "certificates", "*"): ListenerCertificate,
+    ("listen", "*", "require_header"): RequiredHeader,
     ("issuers", "*"): Issuer,
     ("callers", "*"): Caller,
     ("callers", "*", "jwt"): JwtCaller,
@@ -66,6 +68,7 @@ EXAMPLES: Final[Mapping[str, str]] = {
     "token": "token: {file: PATH}",
     "upstream": "upstream: https://HOST",
     "url": "url: https://HOST",
+    "value": "value: TEXT",
     "version": "version: 1",
 }
 """How each required setting is written."""

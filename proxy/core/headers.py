@@ -18,8 +18,12 @@ REQUEST_ID = b"x-request-id"
 VIA = b"via"
 MAX_FORWARDS = b"max-forwards"
 TRACE_PARENT = b"traceparent"
+ORIGIN = b"origin"
+SEC_FETCH_SITE = b"sec-fetch-site"
 
-LOOKED_AT = frozenset((AUTHORIZATION, REQUEST_ID, VIA, MAX_FORWARDS, TRACE_PARENT))
+LOOKED_AT = frozenset(
+    (AUTHORIZATION, REQUEST_ID, VIA, MAX_FORWARDS, TRACE_PARENT, ORIGIN, SEC_FETCH_SITE)
+)
 
 # Where a request came from is told by whoever is trusted to; a caller's word is not passed on.
 # ZITADEL works its instance and issuer out of these (facts of its origin look-up), so one stray

@@ -93,9 +93,12 @@ class _Host(Generic[T]):
     """
 
     prefixes: dict[bytes, list[Route[T]]] = field(default_factory=dict)
+    longest: int = 0  # bytes of the longest prefix
 
     def find(self, method: bytes, path: bytes, fields: Fields) -> Route[T] | None:
         prefix = path[:-1] if path[-1:] == b"/" else path
+        if len(prefix) > self.longest:  # no need to go through all of a long path's segments
+            prefix = prefix[: prefix.rfind(b"/", 0, self.longest + 1)]
         while True:
             for route in self.prefixes.get(prefix, ()):
                 if _accepts(route.match, method, fields) is None:
@@ -123,6 +126,7 @@ class Table(Generic[T]):
         for route in self.routes:
             self._place(route).prefixes.setdefault(route.match.path, []).append(route)
         for host in (*self._exact.values(), *self._wild.values(), self._any):
+            host.longest = max(map(len, host.prefixes), default=0)
             for group in host.prefixes.values():
                 group.sort(key=lambda route: route.match.rank(), reverse=True)
 

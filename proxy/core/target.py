@@ -40,8 +40,11 @@ UNRESERVED = {
 MOST_READINGS = 32
 """Other paths one path may be taken for; a handful is usual."""
 
-MOST_READ = 64 * 1024
+MOST_READ = 32 * 1024
 """Bytes of all of them: working them out must stay cheap."""
+
+LONGEST_HOST = 255 + len(":65535")
+"""Bytes of a Host: RFC 1035 §2.3.4's longest name, and a port."""
 
 HOSTS = 512
 """How many Host values are remembered with what they mean; callers choose them."""
@@ -70,6 +73,8 @@ def parse_host(value: bytes) -> bytes:
     Raises:
         BadRequest: It is no `uri-host [":" port]` (userinfo, a path, spaces, nothing at all).
     """
+    if len(value) > LONGEST_HOST:
+        raise BadRequest("Host is longer than a host name can be")
     found = HOST.match(value)
     if found is None:
         raise BadRequest("Host is not a host name with an optional port")

@@ -1,16 +1,18 @@
 """
 The part that moves bytes: HTTP/1.1 between a caller's connection and an upstream's.
 
-message, plain
+roles, message, plain
     Heads and framing as values: what RFC 9112 lets in, and which header plays which role. Heads in
     the form nearly all have are cut without a parser.
 connection, reading, downstream
     One caller's connection, in three layers: read, held, written, closed; bytes into requests;
     requests taking turns, within their time.
-upstream, shelf, waiting, pool
-    One connection to an upstream, those at rest, those who wait for one, and the pool of them.
-origin, dial, resolve, breaker
-    Where connections go, how one comes to stand, and when not to try.
+answering, upstream, shelf, waiting, pool
+    One connection to an upstream, in two layers: what it answers, and its being taken and given
+    back; those at rest, those who wait for one, and the pool of them.
+origin, dial, resolve, local, breaker
+    Where connections go, how one comes to stand, which addresses are this machine's own, and when
+    not to try.
 exchange
     One request and its response between the two: back-pressure, early answers, replay, tunnel.
 limits, wheel

@@ -5,7 +5,8 @@ Reading stops while any bit of `held` is set, and goes on when the last is clear
 
 Closing lingers where the caller may still be sending: its remaining bytes are read and thrown away
 for a while, because closing a socket with unread bytes makes the kernel reset the connection and
-the answer with it (RFC 9112 §9.6).
+the answer with it (RFC 9112 §9.6). Only so many are read; for the rest of that while the caller
+has the answer before it, and nothing takes its bytes.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ UPSTREAM_FULL = 4  # the upstream takes them more slowly than they come
 CALLER_FULL = 8  # the caller takes its answers more slowly than they come
 UPGRADING = 16  # what comes next depends on what the upstream says to an upgrade
 HALF_CLOSED = 32  # the caller has said that nothing more comes; never cleared
+WASTED = 64  # it closes, and enough was read to be thrown away; never cleared
 
 # What poll(2) tells of a connection that is not read. Linux tells a caller that only said that
 # nothing more comes from one that is gone; elsewhere the first is not told, the second is an error.

@@ -77,6 +77,7 @@ class Downstream(Reading):
         "_parted",
         "_parting",
         "_probe_at",
+        "_stalled",
         "_turning",
         "connections",
         "listener",
@@ -89,6 +90,7 @@ class Downstream(Reading):
         self.connections = connections
         self.queue: deque[Exchange] = deque()
         self._turning = False
+        self._stalled = False  # it is a request's turn, but nobody takes the answers before it
         self._draining = False
         self._parted = 0.0  # when the caller was found to have said that nothing more comes,
         self._parting: tuple[Exchange, int] | None = None  # and how far its answer was then
@@ -158,6 +160,10 @@ class Downstream(Reading):
         Go on.
         """
         self.release(CALLER_FULL)
+        if self._stalled:
+            self._stalled = False
+            if self.exchange is not None and not self.closing:
+                self.exchange.begin()
         if self.exchange is not None and self.exchange.upstream is not None:
             self.exchange.upstream.resume()
 
@@ -170,8 +176,6 @@ class Downstream(Reading):
         if tail:
             self._beyond(tail)
         self.release(UPGRADING)
-        if self.held & HALF_CLOSED:  # once the 101 is on its way
-            asyncio.get_running_loop().call_soon(exchange.abandon)
 
     # Refusals and turns
 
@@ -232,6 +236,9 @@ class Downstream(Reading):
                 if not self.queue:
                     self.release(QUEUED)
                 exchange.started = self._now()
+                if self.held & CALLER_FULL:
+                    self._stalled = True
+                    break
                 exchange.begin()
             self._turning = False
         if self.exchange is None and not self.closing:
@@ -245,10 +252,10 @@ class Downstream(Reading):
         """
         Nothing is being served and yet the connection is held: see what for.
         """
-        if self.held & UPGRADING:  # the upgrade came to nothing
-            asyncio.get_running_loop().call_soon(self._read_tail)
-        elif self.held & HALF_CLOSED:
+        if self.held & HALF_CLOSED:
             self._shut()
+        elif self.held & UPGRADING:  # the upgrade came to nothing; no end was read behind it
+            asyncio.get_running_loop().call_soon(self._read_tail)
 
     def _read_tail(self) -> None:
         """
@@ -258,15 +265,8 @@ class Downstream(Reading):
         tail, self._tail = self._tail, b""
         if tail and self.transport is not None:
             self.data_received(tail)
-        if self.transport is None or self.closing:
-            return
-        if not self.held:
+        if not self.held and self.transport is not None and not self.closing:
             self.transport.resume_reading()
-        elif self.held & HALF_CLOSED and (
-            self.exchange is None or self._receiving is not None or self._fed
-        ):
-            self._leave()  # as if its end had been read behind these bytes
-            self._close(linger=False)
 
     def _refuse(self, error: ProxyError) -> None:
         self.write(self._service.refused(self, error))
@@ -381,12 +381,13 @@ class Downstream(Reading):
         elif receiving:
             if now - self._since > self.limits.body_time:
                 self._give_up_body(exchange)
-        elif exchange.upstream is not None and now - self._since > exchange.patience():
-            if self.held & CALLER_FULL:
-                self._reset()  # what it does not take would stay with the kernel
-            else:
-                waited = now - self._since
-                exchange.fail(UpstreamTimeout(f"nothing moved for {waited:.0f} s"))
+        elif now - self._since <= exchange.patience():
+            return
+        elif self.held & CALLER_FULL:
+            self._reset()  # what it does not take would stay with the kernel
+        elif exchange.upstream is not None:
+            waited = now - self._since
+            exchange.fail(UpstreamTimeout(f"nothing moved for {waited:.0f} s"))
 
     def _too_slow(self, exchange: Exchange, now: float) -> bool:
         """

@@ -33,18 +33,22 @@ from proxy.wire.limits import DEFAULT_TIMEOUTS
 from proxy.wire.message import BODYLESS, IDEMPOTENT
 
 if TYPE_CHECKING:
+    from proxy.wire.answering import Response
     from proxy.wire.downstream import Downstream
     from proxy.wire.frames import Frames
     from proxy.wire.limits import Timeouts
     from proxy.wire.message import RequestFields
     from proxy.wire.pool import Pool
-    from proxy.wire.upstream import Response, Upstream
+    from proxy.wire.upstream import Upstream
 
 REPLAY = 64 * 1024
 """Body bytes kept for sending a request once more; ZITADEL's API bodies are far smaller."""
 
 PENDING = 64 * 1024
 """Request bytes held while no upstream is attached, before the caller is no longer read."""
+
+MOST_PIECES = 512
+"""Pieces in which a body may be kept."""
 
 CALLER_LEFT = 499
 """Status in the log of a request whose caller hung up; never sent. nginx's number for it."""
@@ -244,10 +248,13 @@ class Exchange:
         if kept is not None:
             if self.bytes_in <= REPLAY:
                 kept.append(data)
+                _thicken(kept)
             else:
                 self.kept = None
-        if self.upstream is None and self.bytes_in > PENDING:
-            self.caller.hold(NO_UPSTREAM)
+        if self.upstream is None:
+            _thicken(self.pending)
+            if self.bytes_in > PENDING:
+                self.caller.hold(NO_UPSTREAM)
 
     def attach(self, upstream: Upstream) -> None:
         """
@@ -370,6 +377,8 @@ class Exchange:
             return
         self.done = True
         self.kept = None
+        if self.caller.held:
+            self.caller.release(NO_UPSTREAM)  # what it still sends is read and thrown away
         self.finished()
         self.caller.turn_over(self, cut=cut)
 
@@ -377,11 +386,21 @@ class Exchange:
         """
         Return the `Connection` line of a response, or nothing.
         """
-        if self.fields.expects and not self.complete and not self.continued:
-            self.keep = False  # nobody knows whether the body will still come (RFC 9110 §10.1.1)
+        if not self.complete and self._hopeless():
+            self.keep = False
         if not self.keep:
             return b"Connection: close\r\n"
         return b"Connection: keep-alive\r\n" if self.fields.http10 else b""
+
+    def _hopeless(self) -> bool:
+        """
+        Whether the rest of the body is not to be waited for once it is answered.
+        """
+        fields = self.fields
+        if fields.expects and not self.continued:
+            return True  # nobody knows whether it will still come (RFC 9110 §10.1.1)
+        left = (fields.length or 0) - self.bytes_in
+        return left > self.caller.limits.waste  # told so, the caller can stop (RFC 9112 §9.6)
 
     @property
     def open_ended(self) -> bool:
@@ -411,3 +430,11 @@ class Exchange:
         Whether a response of this status to this request has no body.
         """
         return status in BODYLESS or self.method == b"HEAD"
+
+
+def _thicken(pieces: list[bytes]) -> None:
+    """
+    Make one piece of many: a piece of one byte takes forty.
+    """
+    if len(pieces) > MOST_PIECES:
+        pieces[:] = [b"".join(pieces)]

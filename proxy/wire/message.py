@@ -16,67 +16,41 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from proxy.errors import BadRequest, CodingNotSupported, ExpectationFailed, UpstreamProtocol
+from proxy.wire.roles import (
+    ASIDE,
+    CACHE,
+    CODING,
+    CONNECTION,
+    DROP,
+    EXPECT,
+    HOST,
+    LENGTH,
+    PASS,
+    TOKEN,
+    UPGRADE,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
+
+    from proxy.wire.roles import Roles
 
 BLANKS = b" \t"
 """Optional white space (RFC 9110 §5.6.3); the parser leaves it behind values."""
 
-MEMORY = 4096
-"""How many spellings of header names one `Roles` remembers; callers choose the spelling."""
-
-LONGEST_REMEMBERED = 64
-"""Bytes of a header name worth remembering."""
-
-LONGEST_LINE = 128
-"""Bytes of a field line worth remembering."""
-
 VISIBLE = b"!"
 """The least plain value: what is less is empty, or begins with a blank too many."""
 
-# RFC 9110 §5.6.2: token, of which methods and header names are made
-TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 # RFC 9110 §8.6: Content-Length = 1*DIGIT; the plain form without leading zeros
 LENGTH_FORM = re.compile(rb"(?:0|[1-9][0-9]{0,17})\Z")
 # RFC 9112 §4: reason-phrase; the parser lets control bytes through
 REASON = re.compile(rb"[\t \x21-\x7e\x80-\xff]*\Z")
-
-# What becomes of a header line. Plain numbers: an enum's cost ten times a comparison.
-PASS = 0
-ASIDE = 1  # somebody wants to look at it
-DROP = 2  # never travels
-CONNECTION = 3
-LENGTH = 4
-HOST = 5
-CACHE = 6  # travels; says how a response may be cached
-# from here on nothing is plain
-CODING = 7
-EXPECT = 8
-UPGRADE = 9
-MALFORMED = 10  # no header's name
 
 # RFC 9110 §9.2.2: a second time does what the first did
 IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"))
 
 # RFC 9112 §6.3: statuses whose response has no body
 BODYLESS = frozenset((204, 304))
-
-# RFC 9110 §7.6.1 and its older relatives: about one connection, never passed on
-HOP_BY_HOP = {
-    b"connection": CONNECTION,
-    b"keep-alive": DROP,
-    b"proxy-connection": DROP,
-    b"proxy-authenticate": DROP,
-    b"te": DROP,
-    b"trailer": DROP,
-    b"http2-settings": DROP,
-    b"upgrade": UPGRADE,
-    b"transfer-encoding": CODING,
-    b"content-length": LENGTH,
-}
-REQUEST_ROLES = HOP_BY_HOP | {b"host": HOST, b"expect": EXPECT}
-RESPONSE_ROLES = HOP_BY_HOP | {b"cache-control": CACHE, b"expires": CACHE}
 
 # Names `Connection` may list without taking them away: framing is ours, Host is rewritten anyway
 UNTOUCHABLE = frozenset(
@@ -117,63 +91,6 @@ NO_TRAILERS = frozenset(
 
 WEBSOCKET = b"websocket"
 """The one protocol a connection may be upgraded to (RFC 6455)."""
-
-
-class Roles(dict[bytes, int]):
-    """
-    Header name as spelt on the wire → role; each spelling is worked out once.
-
-    Args:
-        wire: The roles the wire itself gives, by lower-case name.
-        aside: Says of a lower-case name whether its owner wants to look at it.
-        drop: Says of a lower-case name whether it never travels.
-        alias: Drop names in which `_` stands for `-` when the true name has a role: many servers
-            fold the two, so `Transfer_Encoding` would be read where it must not be.
-
-    Attributes:
-        passing: Whole field lines found to travel; most come again and again.
-    """
-
-    def __init__(
-        self,
-        wire: dict[bytes, int],
-        aside: Callable[[bytes], bool],
-        *,
-        drop: Callable[[bytes], bool] = lambda _: False,
-        alias: bool = True,
-    ) -> None:
-        super().__init__()
-        self._wire = wire
-        self._aside = aside
-        self._drop = drop
-        self._alias = alias
-        self.passing: set[bytes] = set()
-
-    def remember(self, line: bytes) -> None:
-        """
-        Remember a line that travels.
-        """
-        if len(line) <= LONGEST_LINE:
-            if len(self.passing) >= MEMORY:
-                self.passing.clear()  # most lines come again at once
-            self.passing.add(line)
-
-    def __missing__(self, name: bytes) -> int:
-        role = self._role(name.lower()) if TOKEN.match(name) else MALFORMED
-        if len(self) < MEMORY and len(name) <= LONGEST_REMEMBERED:
-            self[name] = role
-        return role
-
-    def _role(self, name: bytes) -> int:
-        if (role := self._wire.get(name)) is not None:
-            return role
-        if self._aside(name):
-            return ASIDE
-        if self._drop(name):
-            return DROP
-        if self._alias and b"_" in name and self._role(name.replace(b"_", b"-").rstrip(b"-")):
-            return DROP
-        return PASS
 
 
 class RequestFields:

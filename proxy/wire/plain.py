@@ -25,6 +25,9 @@ METHODS = frozenset((b"GET", b"POST", b"PUT", b"PATCH", b"DELETE", b"HEAD", b"OP
 
 STATUS_LINE = re.compile(rb"HTTP/1\.1 ([2-5][0-9][0-9]) ([\t -~]*)\Z")
 
+LONGEST_KNOWN = 4096
+"""Bytes of a header section worth remembering: a thousand idle connections remember as many."""
+
 STATUSES = 256
 """Status lines remembered with what they mean; upstreams choose the reason phrase."""
 
@@ -60,9 +63,11 @@ def cut_fields(block: bytes) -> list[bytes] | None:
     Args:
         block: From the CRLF that ends the head's first line to its empty line, included.
     """
+    if not block.startswith(CRLF):
+        return None
     lines = block[2:-4].split(CRLF)
     # What is left without the text must be the line ends and nothing else: as many CRs and LFs as
-    # the cuts took away leave none of them bare.
+    # were cut away, at the start, between the lines and at the end, leave none of them bare.
     if block.translate(None, TEXT) != CRLF * (len(lines) + 2):
         return None
     return lines

@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 
     from proxy.wire.exchange import Exchange
     from proxy.wire.limits import PoolLimits
-    from proxy.wire.message import Roles
     from proxy.wire.origin import Origin
+    from proxy.wire.roles import Roles
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,9 +35,9 @@ from proxy.errors import (
     UriTooLong,
     VersionNotSupported,
 )
-from proxy.wire.connection import UPGRADING, Connection
+from proxy.wire.connection import UPGRADING, WASTED, Connection
 from proxy.wire.message import read_request, trailers
-from proxy.wire.plain import END, cut_fields, cut_request_line
+from proxy.wire.plain import END, LONGEST_KNOWN, cut_fields, cut_request_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +45,8 @@ if TYPE_CHECKING:
     from proxy.wire.downstream import Downstream
     from proxy.wire.exchange import Exchange
     from proxy.wire.limits import Limits
-    from proxy.wire.message import RequestFields, Roles
+    from proxy.wire.message import RequestFields
+    from proxy.wire.roles import Roles
     from proxy.wire.wheel import Wheel
 
 # Fed to a fresh parser to bring it to where a chunked body begins, its callbacks asleep
@@ -101,17 +102,20 @@ class Reading(Connection):
     """
 
     __slots__ = (
+        "_asked",
         "_block",
         "_burst",
         "_closely",
         "_expected",
         "_fed",
+        "_foreign_seen",
         "_fresh",
         "_grown",
         "_hidden",
         "_hollow",
         "_known",
         "_least",
+        "_line",
         "_lined",
         "_owed",
         "_pairs",
@@ -151,9 +155,12 @@ class Reading(Connection):
         self._lined = False  # the request line of the head now parsed has ended
         self._seam = b""  # its last bytes, if it has not
         self._fresh = b""  # what is being fed to the parser
+        self._foreign_seen: bool | None = None  # whether such a line was found in it
         self._expected = False  # the next message begins with it
         self._hidden = False  # nobody has looked at the request line's protocol
         self._tail = b""
+        self._line = b""  # the last plain request line,
+        self._asked = (b"", b"")  # its method and target
         self._block = b""  # the last plain header section, from the request line's CRLF on,
         self._known: RequestFields | None = None  # what it means,
         self._roles: Roles | None = None  # and by which roles
@@ -221,8 +228,8 @@ class Reading(Connection):
         Take bytes that belong to no request.
         """
         if self.closing:
-            if self._waste(len(data)) and self.transport is not None:
-                self.transport.abort()
+            if self._waste(len(data)):
+                self.hold(WASTED)  # a reset might overtake the answer
         elif self.tunnel is not None:
             self.tunnel.pass_up(data)
 
@@ -231,10 +238,14 @@ class Reading(Connection):
         Take a message from its start, if its head is plain; return what is left.
         """
         at = data.find(b"\r")
-        line = cut_request_line(data[:at])
+        line = data[:at]
+        if line != self._line:
+            asked = cut_request_line(line)
+            if asked is None or at > self.limits.target:
+                return self._feed(data)
+            self._line, self._asked = line, asked
+        method, target = self._asked
         roles = self._service.roles
-        if line is None or at > self.limits.target:
-            return self._feed(data)
         fields = self._known
         block = self._block
         if fields is None or roles is not self._roles or not data.startswith(block, at):
@@ -242,13 +253,14 @@ class Reading(Connection):
             fields = self._read(block, roles)
             if fields is None:
                 return self._feed(data)
-            self._block, self._known, self._roles = block, fields, roles
+            if len(block) <= LONGEST_KNOWN:
+                self._block, self._known, self._roles = block, fields, roles
         end = at + len(block)
         self._burst += 1
         if self._burst > self.limits.burst:
             self._malformed(Overloaded(f"more than {self.limits.burst} requests came at once"))
             return b""
-        exchange = self._service.exchange(self, line[0], line[1], fields)  # type: ignore[arg-type]
+        exchange = self._service.exchange(self, method, target, fields)  # type: ignore[arg-type]
         if fields.has_body:
             self._owed = fields.length or 0
             self._receiving = exchange
@@ -283,11 +295,14 @@ class Reading(Connection):
             parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             rest = data[upgrade.args[0] :]
+            size -= len(rest)
             self._resume_after_upgrade()
         except httptools.HttpParserError as error:
             self._malformed(_refusal(error))
             return b""
         receiving = self._receiving
+        if END in data:  # what stands before the last of them belongs to heads and bodies before
+            size = max(size - data.rfind(END) - len(END), 0)
         if receiving is None:
             if self._fed:
                 self._count_head(size)
@@ -305,6 +320,7 @@ class Reading(Connection):
         Return whether a request line ends in a protocol other than HTTP; the parser knows others.
         """
         self._fresh = data
+        self._foreign_seen = None
         self._expected = self._receiving is None and not self._fed
         if self._expected:
             self._lined, self._seam = False, b""
@@ -313,6 +329,14 @@ class Reading(Connection):
         line, end, _ = (self._seam + data).lstrip(b"\r\n").partition(b"\n")
         self._lined, self._seam = bool(end), line[-64:]
         return FOREIGN.search(line) is not None
+
+    def _foreign_behind(self) -> bool:
+        """
+        Return whether that may be so of a request line somewhere in what is being fed.
+        """
+        if self._foreign_seen is None:
+            self._foreign_seen = FOREIGN.search(self._fresh) is not None
+        return self._foreign_seen
 
     def _count_head(self, size: int) -> None:
         """
@@ -391,7 +415,7 @@ class Reading(Connection):
             raise BadRequest("the connection closes; this is not answered")
         if self._closely or len(pairs) > self.limits.headers:
             self._look_closely(pairs)
-        if self._hidden and FOREIGN.search(self._fresh):
+        if self._hidden and self._foreign_behind():
             raise BadRequest("the request line names another protocol")
         version = parser.get_http_version()
         if version not in ("1.1", "1.0"):
@@ -460,8 +484,8 @@ def _refusal(error: httptools.HttpParserError) -> ProxyError:
     Return what the parser, or a callback of ours, has against the bytes.
     """
     cause = error.__context__
-    if isinstance(cause, ProxyError):
-        return cause
     if isinstance(error, httptools.HttpParserCallbackError) and cause is not None:
+        if isinstance(cause, ProxyError):
+            return cause
         raise cause  # a bug of ours: the loop's handler logs it
     return BadRequest(f"not HTTP/1.1: {error}")

@@ -111,8 +111,18 @@ def test_a_kept_authorization_is_hidden(explain):
         (("brew", "/kept", "--caller", "ci"), "400 bad_request"),
         (("G T", "/kept", "--caller", "ci"), "400 bad_request"),
         (("GET", "/closed"), "caller_unauthenticated"),
+        (("GET", "/kept", "--caller", "ci", "-H", "Origin: http://a"), "caller_forbidden"),
     ],
-    ids=["no-route", "ambiguous", "trace", "connect", "small letters", "no method", "nobody"],
+    ids=[
+        "no-route",
+        "ambiguous",
+        "trace",
+        "connect",
+        "small letters",
+        "no method",
+        "nobody",
+        "page",
+    ],
 )
 def test_a_request_that_would_be_refused_says_why(explain, arguments, words):
     """

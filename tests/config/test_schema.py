@@ -92,7 +92,8 @@ def test_every_setting_is_described():
 
 
 @pytest.mark.parametrize(
-    "name", ["minimal", "contract", "json", "limits-all-set", "warnings", "open-door-short-form"]
+    "name",
+    ["minimal", "contract", "doors", "json", "limits-all-set", "warnings", "open-door-short-form"],
 )
 def test_the_schema_takes_what_the_program_takes(name):
     """
@@ -116,7 +117,7 @@ def test_the_schema_takes_callers_known_to_the_format():
 
 @pytest.mark.parametrize(
     "name",
-    ["a-list", "addresses", "callers", "limits", "missing-everything", "missing-settings", "route-matches", "route-terms",
+    ["a-list", "addresses", "callers", "doors-wrong", "limits", "missing-everything", "missing-settings", "route-matches", "route-terms",
      "scopes", "unknown-settings", "urls", "words-that-stay-text", "wrong-methods", "wrong-types"],
 )  # fmt: skip
 def test_the_schema_refuses_what_has_the_wrong_shape(name):

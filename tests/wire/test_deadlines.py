@@ -130,12 +130,16 @@ async def test_lingering_ends(call, proxy):
 
 async def test_lingering_reads_only_so_much(call, proxy):
     """
-    A refused caller that goes on sending is reset.
+    A refused caller that goes on sending is read no further, and reset a moment later.
     """
     caller = await call(b"BREW / HTTP/1.1\r\n\r\n")
     await proxy.record()
+    pouring = asyncio.gather(caller.pour(b"x" * 65536, 400))
+    (connection,) = proxy.connections
+    await proxy.until(lambda: connection.held)
+    proxy.sweep(proxy.limits.linger_time + 1)
     with pytest.raises(ConnectionError):
-        await caller.pour(b"x" * 65536, 400)
+        await pouring
 
 
 async def test_idle_upstream_connection_is_closed(upstream, call, proxy):

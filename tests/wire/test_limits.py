@@ -113,9 +113,6 @@ async def test_a_head_at_its_limit_is_served(data, upstream, call):
             HEAD + fields(1024),
             HEAD + fields(1025),
             431,
-            marks=pytest.mark.xfail(
-                strict=True, reason="a head smaller than `target` in one read is not measured"
-            ),
         ),
         ({"headers": 8}, HEAD + b"X: y\r\n" * 7, HEAD + b"X: y\r\n" * 8, 431),
     ],

@@ -14,10 +14,10 @@ import trustme
 from proxy.errors import Overloaded, UpstreamClosed, UpstreamConnect, UpstreamTimeout
 from proxy.wire.dial import Dialler
 from proxy.wire.limits import PoolLimits, Timeouts
-from proxy.wire.message import RESPONSE_ROLES, Roles
 from proxy.wire.origin import Origin
 from proxy.wire.pool import Pool, PoolState
 from proxy.wire.resolve import Resolver
+from proxy.wire.roles import RESPONSE_ROLES, Roles
 from proxy.wire.upstream import Upstream
 
 pytestmark = pytest.mark.usefixtures("both_loops")

@@ -66,6 +66,7 @@ REFUSED = {
     "obs-text host": b"GET / HTTP/1.1\r\nHost: \xc3\xa9\r\n\r\n",
     "bare LF": b"GET / HTTP/1.1\nHost: a\n\n",
     "bare LF in head": b"GET / HTTP/1.1\r\nHost: a\nX: y\r\n\r\n",
+    "bare CR, bare LF": b"GET / HTTP/1.1\rAfoo: x\nTransfer-Encoding: chunked\r\nHost: a\r\n\r\n",
     "bare CR": b"GET / HTTP/1.1\r\nHost: a\r\nX: a\rb\r\n\r\n",
     "NUL in value": b"GET / HTTP/1.1\r\nHost: a\r\nX: a\0b\r\n\r\n",
     "NUL in name": b"GET / HTTP/1.1\r\nHost: a\r\nX\0: ab\r\n\r\n",

@@ -300,8 +300,12 @@ async def test_early_answer_to_an_endless_upload_closes(upstream, call, proxy):
     await peer.head()
     peer.send(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")
     await caller.head()
+    pouring = asyncio.gather(caller.pour(b"10000\r\n" + b"x" * 65536 + b"\r\n", 400))
+    (connection,) = proxy.connections
+    await proxy.until(lambda: connection.closing and connection.held)
+    proxy.sweep(proxy.limits.linger_time + 1)
     with pytest.raises(ConnectionError):
-        await caller.pour(b"10000\r\n" + b"x" * 65536 + b"\r\n", 200)
+        await pouring
     await proxy.quiet()
 
 

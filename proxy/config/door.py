@@ -1,0 +1,105 @@
+"""
+What a listener asks of each request, and where this process listens, as `core` holds them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Final
+
+from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
+
+from proxy.config.network import TcpAddress
+from proxy.config.route import HOST, HeaderName, HeaderValue, match_host
+from proxy.config.section import Section, wrong
+from proxy.core.admit import ANONYMOUS
+from proxy.core.destination import Listening, listening
+from proxy.core.door import Door
+from proxy.core.headers import CALLER_CREDENTIALS, LOOKED_AT, is_forwarding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from proxy.config.model import Listener, Settings
+
+ANY: Final = "*"
+"""Stands for every host."""
+
+
+def _allowed_host(value: object) -> str:
+    return ANY if value == ANY else match_host(value)
+
+
+def _own_mark(value: str) -> str:
+    """
+    Refuse a header that a page could send without asking, or that means something else here.
+
+    Source: Fetch §2.2.2, CORS-safelisted request-headers; none of them begins with X-.
+    """
+    name = value.encode()
+    if not name.startswith(b"x-"):
+        raise wrong("does not begin with X-", "write one such as X-Authproxy-Request")
+    if name in CALLER_CREDENTIALS | LOOKED_AT or is_forwarding(name):
+        raise wrong("is a header this proxy has another use for", "write another")
+    return value
+
+
+AllowedHost = Annotated[
+    str,
+    PlainValidator(_allowed_host),
+    WithJsonSchema({"type": "string", "pattern": rf"^(\*|{HOST})$"}),
+]
+
+
+class RequiredHeader(Section):
+    """
+    A header that every request must bring.
+    """
+
+    name: Annotated[HeaderName, AfterValidator(_own_mark)] = Field(
+        description="The header's name, which begins with X-. It is not passed on."
+    )
+    value: HeaderValue = Field(
+        description="The value it must have exactly. No secret: callers prove themselves by keys."
+    )
+
+
+def doors(settings: Settings) -> tuple[Door, ...]:
+    """
+    Return what each listener asks of requests, in the file's order.
+    """
+    spoken_of = [entry.match.host for entry in settings.routes if entry.match.host]
+    spoken_of += [entry.upstream.host for entry in settings.routes]
+    return tuple(_door(listener, spoken_of) for listener in settings.listen)
+
+
+def _door(listener: Listener, spoken_of: Iterable[str]) -> Door:
+    written = listener.hosts
+    open_to_pages = (
+        isinstance(listener.address, TcpAddress)  # no page can connect to a Unix socket
+        and listener.address.loopback
+        and (listener.callers is None or ANONYMOUS in listener.callers)
+    )
+    hosts = [*spoken_of] if written is None else [*written]
+    answers_all = not open_to_pages if written is None else ANY in written
+    mark = listener.require_header
+    return Door(
+        names=None if answers_all else frozenset(map(str.encode, hosts)),
+        suffixes=tuple(host[1:].encode() for host in hosts if host.startswith("*.")),
+        unclaimable=written is None,
+        browsers=listener.browsers == "allow",
+        required=None if mark is None else (mark.name.encode(), mark.value.encode()),
+    )
+
+
+def own_listeners(settings: Settings) -> tuple[Listening, ...]:
+    """
+    Return where this process listens on the network, as far as is known before it does: a port of
+    0 is any.
+    """
+    addresses = (*(listener.address for listener in settings.listen), settings.admin)
+    return tuple(
+        each
+        for address in addresses
+        if isinstance(address, TcpAddress) and address.port
+        for each in listening(address.host, address.port)
+    )

@@ -1,0 +1,121 @@
+"""
+What is known of a caller's header section, whatever it asks for.
+
+Callers repeat themselves: a connection's next header section mostly equals its last one. What follows
+from it alone is worked out once and noted on it (`RequestFields.note`), for the generation and the
+connection it was worked out for.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from proxy.core.admit import bearer
+from proxy.core.decide import last_lines, travelling
+from proxy.core.headers import (
+    AUTHORIZATION,
+    REQUEST_ID,
+    TRACE_PARENT,
+    VIA,
+    names_hop,
+    valid_request_id,
+)
+
+if TYPE_CHECKING:
+    from proxy.generation import Generation, Lane
+    from proxy.wire.message import RequestFields
+
+# W3C Trace Context §3.2: version, trace-id, parent-id, flags
+TRACE = re.compile(rb"(?!ff)[0-9a-f]{2}-((?!0{32})[0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?\Z")
+
+
+class Known:
+    """
+    What follows from a header section, whatever is asked for, on the connection it came by.
+
+    Attributes:
+        generation: Under which this is so.
+        unwelcome: Why the listener does not take it; empty if it does.
+        request_id: The caller's own; empty if it brings none worth keeping.
+        names_itself: Its line with that id travels.
+        trace: The trace it belongs to.
+        loops: It has come through this very proxy before.
+        caller: Who calls, by name; None for nobody known. Worked out only where it matters.
+        identified: Whether it was.
+        brought: How many Authorization lines it brings.
+        foreign: One of them may travel.
+        last: What the upstream's head ends with.
+        lane: The route whose requests were last made of it,
+        lines: and the lines that travel on that route.
+    """
+
+    __slots__ = (
+        "brought",
+        "caller",
+        "foreign",
+        "generation",
+        "identified",
+        "lane",
+        "last",
+        "lines",
+        "loops",
+        "names_itself",
+        "request_id",
+        "trace",
+        "unwelcome",
+    )
+
+    def __init__(self, generation: Generation, fields: RequestFields, listener: int) -> None:
+        self.generation = generation
+        self.unwelcome = generation.doors[listener].refusal(fields.host, fields.aside)
+        self.request_id = ""
+        self.names_itself = False
+        self.trace: str | None = None
+        self.caller: str | None = None
+        self.identified = False
+        self.brought = 0
+        self.foreign = False
+        self.loops = False
+        self.last = generation.last
+        if fields.chunked or fields.upgrade:
+            self.last = last_lines(fields, generation.via)
+        self.lane: Lane | None = None
+        self.lines = b""
+        ids = 0
+        for name, value, index in fields.aside:
+            if name == AUTHORIZATION:
+                self.brought += 1
+                self.foreign = bool(fields.lines[index])
+            elif name == REQUEST_ID:
+                ids += 1
+                self.request_id = value.decode("ascii") if valid_request_id(value) else ""
+                self.names_itself = bool(self.request_id and fields.lines[index])
+            elif name == VIA:
+                # RFC 9110 §7.6.3: the pseudonym is this process's own
+                self.loops |= names_hop(value, generation.via)
+            elif name == TRACE_PARENT and (found := TRACE.match(value)):
+                self.trace = found[1].decode("ascii")
+        if ids > 1:
+            self.request_id = ""
+            self.names_itself = False
+
+    def lines_for(self, lane: Lane, fields: RequestFields) -> bytes:
+        """
+        Return the field lines that go up on this route.
+        """
+        if self.lane is not lane:
+            self.lines = travelling(lane.plan, fields, keep_id=self.names_itself)
+            self.lane = lane
+        return self.lines
+
+    def caller_of(self, fields: RequestFields) -> str | None:
+        """
+        Return who calls, by name; None for nobody known.
+        """
+        if not self.identified:
+            self.identified = True
+            brought = fields.field
+            key = bearer(brought(b"proxy-authorization") or b"") or brought(b"x-api-key") or b""
+            self.caller = self.generation.callers.identify(key)
+        return self.caller
