@@ -15,6 +15,9 @@ exchange
     One request and its response between a caller's connection and an upstream's (`wire.exchange`).
 gateway
     The story of one request, from decision to account (`gateway`). Start reading there.
+known, errand
+    What follows from a header section (`known`), and from a request line (`generation`), and need
+    not be worked out again.
 generation
     One loaded configuration: routes, keeper, pools; swapped whole (`generation`).
 sandbox

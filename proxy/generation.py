@@ -13,9 +13,6 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from proxy.config.door import doors, own_listeners
-from proxy.config.secrets import read, read_file, read_token
-from proxy.config.service_user import ClientCredentials, PersonalAccessToken, PrivateKeyJwt
-from proxy.core import grant
 from proxy.core.admit import Callers
 from proxy.core.decide import Plan, confine, decide, host_lines, upstream_target
 from proxy.core.destination import Destination
@@ -27,7 +24,6 @@ from proxy.core.headers import (
     is_forwarding,
     looked_at,
 )
-from proxy.core.keyfile import parse_key_json
 from proxy.core.route import Route, Table
 from proxy.observe.metrics import Metrics
 from proxy.tls.upstream import upstream_tls
@@ -40,10 +36,10 @@ from proxy.wire.resolve import Resolver
 from proxy.wire.roles import REQUEST_ROLES, RESPONSE_ROLES, Roles
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from proxy.config import model, route, service_user
+    from proxy.config import model, route
     from proxy.config.network import Url
     from proxy.core.door import Door
     from proxy.observe.cells import RouteMetrics
@@ -205,66 +201,6 @@ def _route(entry: route.Route, settings: model.Settings) -> Route[Plan]:
         set_lines="".join(f"{name}: {value}\r\n" for name, value in headers.set.items()).encode(),
     )
     return Route(entry.name, entry.match.compiled(), plan)
-
-
-def compile_users(
-    settings: model.Settings, base: Path, environ: Mapping[str, str], *, only: str | None = None
-) -> tuple[grant.ServiceUser, ...]:
-    """
-    Read every credential; return the service users.
-
-    Args:
-        settings: The checked settings.
-        base: The folder relative paths start at.
-        environ: The environment.
-        only: The one service user wanted; None for all.
-
-    Raises:
-        CredentialInvalid: A secret cannot be read or used.
-    """
-    issuers = {
-        name: grant.Issuer(
-            name=name,
-            url=issuer.url.text,
-            token_endpoint=None if issuer.token_endpoint is None else issuer.token_endpoint.text,
-            connect_to=None if issuer.connect_to is None else issuer.connect_to.text,
-            ca_file=None if issuer.ca_file is None else str(base / issuer.ca_file),
-        )
-        for name, issuer in settings.issuers.items()
-    }
-    routed = {entry.service_user for entry in settings.routes}
-    return tuple(
-        grant.ServiceUser(
-            name=name,
-            issuer=issuers[user.issuer],
-            credential=_credential(user, base, environ),
-            scopes=() if isinstance(user, PersonalAccessToken) else user.requested_scopes,
-            required=name in routed,
-        )
-        for name, user in settings.service_users.items()
-        if only in (None, name)
-    )
-
-
-def _credential(
-    user: service_user.ServiceUser, base: Path, environ: Mapping[str, str]
-) -> grant.Credential:
-    match user:
-        case PrivateKeyJwt(key_file=None):
-            assert user.key_pem_file is not None
-            pem = read_file(user.key_pem_file, base)
-            return grant.private_key(pem, key_id=user.key_id or "", user_id=user.user_id or "")
-        case PrivateKeyJwt():
-            assert user.key_file is not None
-            key = parse_key_json(read_file(user.key_file, base))
-            return grant.private_key(
-                key.pem, key_id=key.key_id, user_id=key.user_id, expires=key.expires
-            )
-        case ClientCredentials():
-            secret = read(user.client_secret, base, environ)
-            return grant.ClientSecret(user.client_id, secret, user.client_auth)
-        case PersonalAccessToken():
-            return grant.FixedToken(read_token(user.token, base, environ), user.expires)
 
 
 def compile_generation(

@@ -11,28 +11,27 @@ import contextlib
 import errno
 import gc
 import itertools
-import os
 import random
 import secrets
-import socket
-import stat
 import time
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from proxy.admin.reading import read
 from proxy.admin.server import Admin
 from proxy.config.network import TcpAddress, UnixAddress
 from proxy.core.clock import Clock
+from proxy.credentials import compile_users
 from proxy.errors import ConfigError, CredentialInvalid, Problem
 from proxy.gateway import Gateway
-from proxy.generation import caller_limits, compile_generation, compile_users
+from proxy.generation import caller_limits, compile_generation
 from proxy.observe.access import AccessLog, ConsoleAccessLog
 from proxy.observe.crowd import Crowd
 from proxy.observe.exposition import Exposition
 from proxy.observe.log import make_logger
 from proxy.observe.metrics import Metrics
+from proxy.sockets import BATCH, CutOff, clear_socket, naming, remove_socket, widen
 from proxy.tasks import spawn
 from proxy.tls.listener import SHUTDOWN_TIME, ListenerCertificates
 from proxy.tls.watch import look_forever
@@ -45,14 +44,12 @@ from proxy.wire.downstream import Downstream
 from proxy.wire.wheel import Round
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-    from pathlib import Path
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
     from types import TracebackType
     from typing import Self
 
     from structlog.typing import FilteringBoundLogger
 
-    from proxy.config.draft import Place
     from proxy.config.load import Loaded
     from proxy.config.model import Listener
     from proxy.generation import Generation
@@ -60,14 +57,6 @@ if TYPE_CHECKING:
     from proxy.observe.sink import LineSink
     from proxy.wire.limits import Limits
     from proxy.wire.wheel import Swept
-
-BATCH = 16
-"""Connections the standard loop accepts in one go. It takes that number from `backlog` and, when file
-descriptors run out, goes on failing that many times, each with a timer of its own: with a thousand
-it is busy with nothing else."""
-
-BACKLOG = 1024
-"""Connections the kernel keeps until they are accepted."""
 
 FAREWELLS = 16
 """Connections beyond the limit that are told so at a time; those beyond them are closed without a word,
@@ -104,18 +93,6 @@ def request_ids() -> Callable[[], str]:
     prefix = secrets.token_hex(6)
     count = itertools.count(1)
     return lambda: f"{prefix}-{next(count):08x}"
-
-
-class CutOff(asyncio.Protocol):
-    """
-    What becomes of a connection there is no room for, not even to say so.
-    """
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """
-        Close it at once.
-        """
-        cast("asyncio.Transport", transport).abort()
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,9 +232,9 @@ class Runtime:
         for index, listener in enumerate(loaded.settings.listen):
             await self._listen(index, listener, stack)
         if loaded.settings.admin is not None:
-            with _naming(("admin",), loaded.settings.admin, loaded):
+            with naming(("admin",), loaded.settings.admin, loaded):
                 if isinstance(loaded.settings.admin, UnixAddress):
-                    _clear_socket(loaded.settings.admin.path)
+                    clear_socket(loaded.settings.admin.path)
                 await admin.start(loaded.settings.admin)
             self.admin = admin.address
         gateway.wheel.enter(Round(self._swept), 0.0)
@@ -314,14 +291,14 @@ class Runtime:
         address = listener.address
         factory = partial(self._accept, index)
         tls = self._tls(index, listener)
-        with _naming(("listen", index), address, self._loaded):
+        with naming(("listen", index), address, self._loaded):
             if isinstance(address, UnixAddress):
-                _clear_socket(address.path)
+                clear_socket(address.path)
                 server = await loop.create_unix_server(
                     factory, str(address.path), backlog=BATCH, **tls
                 )
                 address.path.chmod(0o660)
-                stack.callback(_remove, address.path, address.path.stat().st_ino)
+                stack.callback(remove_socket, address.path, address.path.stat().st_ino)
                 self.addresses.append(str(address))
             else:
                 server = await loop.create_server(
@@ -329,9 +306,7 @@ class Runtime:
                 )
                 port = server.sockets[0].getsockname()[1]
                 self.addresses.append(str(TcpAddress(address.host, port)))
-        for accepting in server.sockets:
-            with accepting.dup() as same:
-                same.listen(BACKLOG)
+        widen(server)
         self._servers.append(server)
         stack.callback(server.close)
 
@@ -417,55 +392,3 @@ class Runtime:
             self._crowd.starve()  # the loop itself tries again a second later
             return
         self.log.error("internal.error", message=context.get("message"), exc_info=error)
-
-
-@contextlib.contextmanager
-def _naming(place: Place, address: object, loaded: Loaded) -> Iterator[None]:
-    """
-    Turn a failure to listen into a problem that names the setting and its address.
-    """
-    try:
-        yield
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        if place not in loaded.marks:
-            place = place[:1]  # one address stands for a list of one listener
-        mark = loaded.marks.get(place)
-        problem = Problem(
-            "".join(f"[{part}]" if isinstance(part, int) else str(part) for part in place),
-            f"cannot listen on {address}: {reason}",
-            instead="choose another address, or stop what uses this one",
-            file=loaded.origin,
-            line=mark.line if mark else 0,
-            column=mark.column if mark else 0,
-        )
-        raise ConfigError([problem]) from error
-
-
-def _clear_socket(path: Path) -> None:
-    """
-    Remove the socket a process that is gone left behind; anything but a socket stays.
-
-    Raises:
-        OSError: Somebody listens there.
-    """
-    with contextlib.suppress(FileNotFoundError):
-        if not stat.S_ISSOCK(path.stat().st_mode):
-            return
-        with socket.socket(socket.AF_UNIX) as probe:
-            probe.settimeout(1.0)
-            try:
-                probe.connect(str(path))
-            except ConnectionRefusedError:
-                path.unlink()
-            else:
-                raise OSError(errno.EADDRINUSE, "somebody listens there")
-
-
-def _remove(path: Path, inode: int) -> None:
-    """
-    Remove our own socket; another's that has taken its place stays.
-    """
-    with contextlib.suppress(FileNotFoundError):
-        if path.stat().st_ino == inode:
-            path.unlink()

@@ -9,7 +9,7 @@ import socket
 
 import pytest
 
-from proxy.runtime import _clear_socket, _remove
+from proxy.sockets import clear_socket, remove_socket
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_a_socket_somebody_listens_on_is_not_taken(path):
     with bound(path) as first:
         first.listen()
         with pytest.raises(OSError, match="somebody listens") as caught:
-            _clear_socket(path)
+            clear_socket(path)
 
     assert caught.value.errno == errno.EADDRINUSE
     assert path.exists()
@@ -48,7 +48,7 @@ def test_a_socket_left_behind_is_removed(path):
     """
     bound(path).close()
 
-    _clear_socket(path)
+    clear_socket(path)
 
     assert not path.exists()
 
@@ -59,7 +59,7 @@ def test_what_is_no_socket_stays(path):
     """
     path.write_text("precious")
 
-    _clear_socket(path)
+    clear_socket(path)
 
     assert path.read_text() == "precious"
 
@@ -70,8 +70,8 @@ def test_only_the_socket_that_was_bound_is_removed(path):
     """
     bound(path).close()
     ours = path.stat().st_ino
-    _remove(path, ours + 1)
+    remove_socket(path, ours + 1)
     assert path.exists()
 
-    _remove(path, ours)
+    remove_socket(path, ours)
     assert not path.exists()
