@@ -23,6 +23,7 @@ import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from proxy.account import account
 from proxy.core.admit import admit
 from proxy.core.decide import id_line
 from proxy.core.headers import (
@@ -30,7 +31,7 @@ from proxy.core.headers import (
     REQUEST_ID,
 )
 from proxy.core.problem import problem
-from proxy.core.target import check_query, shown_path
+from proxy.core.target import check_query
 from proxy.errors import (
     BadRequest,
     BodyTooLarge,
@@ -43,9 +44,9 @@ from proxy.errors import (
     UpstreamConnect,
 )
 from proxy.known import Known
-from proxy.observe.access import milliseconds, no_request
+from proxy.observe.access import no_request
 from proxy.tasks import spawn
-from proxy.wire.exchange import CALLER_LEFT, Exchange
+from proxy.wire.exchange import Exchange
 from proxy.wire.message import IDEMPOTENT
 from proxy.wire.wheel import Wheel
 
@@ -153,11 +154,11 @@ class Request(Exchange):
     """
 
     __slots__ = (
-        "_forwarded",
         "begun",
         "caller_name",
         "errand",
         "foreign",
+        "forwarded",
         "gateway",
         "generation",
         "known",
@@ -198,7 +199,7 @@ class Request(Exchange):
         self.foreign = False  # the caller's own Authorization goes up
         self.replayed = False
         self.upstream_id = b""  # the upstream's own name for the request
-        self._forwarded = 0.0
+        self.forwarded = 0.0
 
     # 1. Decide
 
@@ -315,7 +316,7 @@ class Request(Exchange):
         Send the request upstream as the route says, with this token; None for the caller's own.
         """
         self.token = token
-        self._forwarded = self.gateway.now() if self.token_wait else self.started
+        self.forwarded = self.gateway.now() if self.token_wait else self.started
         self.forward(lane.pool, self._head(lane, token), lane.timeouts)
 
     def _head(self, lane: Lane, token: Token | None) -> bytes:
@@ -444,60 +445,4 @@ class Request(Exchange):
         gateway = self.gateway
         if self.begun:
             gateway.metrics.active -= 1
-        now = gateway.now()
-        duration = now - self.started
-        forwarded = now - self._forwarded if self._forwarded else 0.0
-        errand, lane, error = self.errand, self.lane, self.error
-        status, seen = self.status, self.upstream_status
-        why = None
-        if error is not None or status in (401, CALLER_LEFT):
-            why = self._why(error)
-        line = {
-            "request_id": self.request_id,
-            "trace_id": self.known.trace,
-            "client": self.caller.peer,
-            "caller": self.caller_name,
-            "method": None,
-            "path": None,
-            "route": None,
-            "service_user": None,
-            "upstream": None,
-            "status": status,
-            "upstream_status": seen or None,
-            "error": why,
-            "token": self.token_from,
-            "replayed": self.replayed,
-            "bytes_in": self.bytes_in,
-            "bytes_out": self.bytes_out,
-            "duration_ms": int(duration * 1e6) / 1e3,
-            "token_ms": 0.0,
-            "upstream_ms": int(forwarded * 1e6) / 1e3 if self._forwarded else None,
-        }
-        if errand is not None and lane is not None:
-            line["method"] = method = errand.method
-            line["path"] = errand.path
-            line["route"] = errand.route
-            line["service_user"] = lane.plan.service_user
-            line["upstream"] = lane.plan.upstream
-            metrics = lane.metrics
-            metrics.done(method, status, duration, seen, forwarded)
-            if self.token_from is not None:
-                metrics.token_results[self.token_from] += 1
-        else:
-            line["method"] = method = self.method.decode("ascii")
-            line["path"] = shown_path(self.target)
-            gateway.metrics.unrouted.done(method, status, duration, 0, 0.0)
-        if self.token_wait:
-            line["token_ms"] = milliseconds(self.token_wait)
-        if self.upstream_id:
-            line["upstream_request_id"] = self.upstream_id[:128].decode("ascii", "replace")
-        gateway.access.write(line)
-
-    def _why(self, error: ProxyError | None) -> str | None:
-        if error is not None:
-            return f"{error.code}: {error.reason}"
-        if self.status == 401 and self.token is not None:
-            return "token_refused: the upstream refused the service user's token"
-        if self.status == CALLER_LEFT and self.upstream_status != CALLER_LEFT:
-            return "caller_left"
-        return None
+        gateway.access.write(account(self, gateway.metrics.unrouted, gateway.now()))

@@ -116,7 +116,7 @@ class Wheel:
                 if thing.look_at != at:
                     continue  # an earlier wish was met
                 thing.look_at = 0
-                again = thing.look(now)
+                again = _look(thing, now)
                 if again and not thing.look_at:
                     self.enter(thing, again)
 
@@ -127,3 +127,15 @@ class Wheel:
         while True:
             await asyncio.sleep(TICK)
             self.turn()
+
+
+def _look(thing: Timed, now: float) -> float:
+    """
+    Look at one thing; a bug there must not end the deadlines of all others.
+    """
+    try:
+        return thing.look(now)
+    except Exception as bug:  # noqa: BLE001 - it is told, and everything else goes on
+        context = {"message": "a deadline could not be seen to", "exception": bug}
+        asyncio.get_running_loop().call_exception_handler(context)
+        return now + LOOK
