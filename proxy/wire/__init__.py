@@ -1,9 +1,9 @@
 """
 The part that moves bytes: HTTP/1.1 between a caller's connection and an upstream's.
 
-roles, message, plain
+roles, message, plain, protocol
     Heads and framing as values: what RFC 9112 lets in, and which header plays which role. Heads in
-    the form nearly all have are cut without a parser.
+    the form nearly all have are cut without a parser; what it takes for HTTP is watched.
 connection, reading, downstream
     One caller's connection, in three layers: read, held, written, closed; bytes into requests;
     requests taking turns, within their time.

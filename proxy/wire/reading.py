@@ -21,7 +21,6 @@ it is closing, nothing that still comes is a request, though the parser may be i
 
 from __future__ import annotations
 
-import re
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Protocol
 
@@ -38,6 +37,7 @@ from proxy.errors import (
 from proxy.wire.connection import UPGRADING, WASTED, Connection
 from proxy.wire.message import read_request, trailers
 from proxy.wire.plain import END, LONGEST_KNOWN, cut_fields, cut_request_line
+from proxy.wire.protocol import ProtocolWatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,9 +51,6 @@ if TYPE_CHECKING:
 
 # Fed to a fresh parser to bring it to where a chunked body begins, its callbacks asleep
 CHUNKED_PRIMER = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
-
-# Protocols the parser takes for HTTP (RFC 7826 §20.2.1, and Icecast's own)
-FOREIGN = re.compile(rb" (?:RTSP|ICE)/[0-9.]*\r?$", re.MULTILINE)
 
 BEGUN = 1
 """Value of `_fed` for a head whose first byte came in this very read."""
@@ -106,27 +103,22 @@ class Reading(Connection):
         "_block",
         "_burst",
         "_closely",
-        "_expected",
         "_fed",
-        "_foreign_seen",
-        "_fresh",
         "_grown",
-        "_hidden",
         "_hollow",
         "_known",
         "_least",
         "_line",
-        "_lined",
         "_owed",
         "_pairs",
         "_parser",
         "_priming",
         "_receiving",
         "_roles",
-        "_seam",
         "_service",
         "_tail",
         "_target",
+        "_watch",
         "doom",
         "exchange",
         "parsing",
@@ -151,13 +143,8 @@ class Reading(Connection):
         self._grown = 0  # how far a chunked body had grown,
         self._hollow = 0  # and the bytes read since without its growing
         self._priming = False
+        self._watch = ProtocolWatch()
         self._least = min(service.limits.target, service.limits.head)
-        self._lined = False  # the request line of the head now parsed has ended
-        self._seam = b""  # its last bytes, if it has not
-        self._fresh = b""  # what is being fed to the parser
-        self._foreign_seen: bool | None = None  # whether such a line was found in it
-        self._expected = False  # the next message begins with it
-        self._hidden = False  # nobody has looked at the request line's protocol
         self._tail = b""
         self._line = b""  # the last plain request line,
         self._asked = (b"", b"")  # its method and target
@@ -288,7 +275,9 @@ class Reading(Connection):
         if parser is None:
             parser = self._parser = httptools.HttpRequestParser(self)
         self._closely = self._fed > 0 or size > self._least or not data.isascii()
-        if self._foreign(data):
+        within_body = self._receiving is not None
+        begins = not (within_body or self._fed)
+        if self._watch.feed(data, begins=begins, within_body=within_body):
             self._malformed(BadRequest("the request line names another protocol"))
             return b""
         try:
@@ -306,37 +295,13 @@ class Reading(Connection):
         if receiving is None:
             if self._fed:
                 self._count_head(size)
-                if self._hidden:
-                    self._lined, self._seam = False, data[-64:].rpartition(b"\n")[2]
+                self._watch.head_goes_on()
         elif receiving.fields.chunked:
             self._count_hollow(receiving, size)
         else:
             self._owed = (receiving.fields.length or 0) - receiving.bytes_in
             self._parser = None
         return rest
-
-    def _foreign(self, data: bytes) -> bool:
-        """
-        Return whether a request line ends in a protocol other than HTTP; the parser knows others.
-        """
-        self._fresh = data
-        self._foreign_seen = None
-        self._expected = self._receiving is None and not self._fed
-        if self._expected:
-            self._lined, self._seam = False, b""
-        if self._lined or self._receiving is not None:
-            return False  # a request behind this body is looked at when its head is in
-        line, end, _ = (self._seam + data).lstrip(b"\r\n").partition(b"\n")
-        self._lined, self._seam = bool(end), line[-64:]
-        return FOREIGN.search(line) is not None
-
-    def _foreign_behind(self) -> bool:
-        """
-        Return whether that may be so of a request line somewhere in what is being fed.
-        """
-        if self._foreign_seen is None:
-            self._foreign_seen = FOREIGN.search(self._fresh) is not None
-        return self._foreign_seen
 
     def _count_head(self, size: int) -> None:
         """
@@ -396,7 +361,7 @@ class Reading(Connection):
             self._pairs = []
             self._target = b""
             self._fed = BEGUN
-            self._hidden, self._expected = not self._expected, False
+            self._watch.head_begins()
 
     def on_url(self, url: bytes) -> None:
         if not self._priming:
@@ -415,7 +380,7 @@ class Reading(Connection):
             raise BadRequest("the connection closes; this is not answered")
         if self._closely or len(pairs) > self.limits.headers:
             self._look_closely(pairs)
-        if self._hidden and self._foreign_behind():
+        if self._watch.head_is_foreign():
             raise BadRequest("the request line names another protocol")
         version = parser.get_http_version()
         if version not in ("1.1", "1.0"):
