@@ -44,7 +44,7 @@ QUESTIONS = (
 )
 """The scripts, in the order of `all`."""
 
-LIMIT = 900
+LIMIT = 1500
 """Seconds after which a run is stopped, whatever it does."""
 
 

@@ -81,6 +81,7 @@ class Gateway:
         metrics: Where requests are counted.
         roles: Which request headers the wire sets aside.
         wheel: For the deadlines of callers' connections.
+        draining: What is in flight is to end, and nothing new to begin.
     """
 
     def __init__(
@@ -99,6 +100,7 @@ class Gateway:
         self.now = now
         self.request_ids = request_ids
         self.wheel = Wheel(now)
+        self.draining = False
         self.metrics = generation.metrics
         self.tasks: set[asyncio.Task[Any]] = set()
 

@@ -342,7 +342,7 @@ class Runtime:
         """
         Accept nothing new, let what is in flight end within the grace, then close.
         """
-        self._draining = True
+        self._draining = self._gateway.draining = True
         for server in self._servers:
             server.close()
         for caller in tuple(self._connections):

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
-from proxy.core.address import kind
+from proxy.core.address import embedded, kind
 from proxy.core.headers import ORIGIN, SEC_FETCH_SITE
 from proxy.core.target import parse_host
 from proxy.errors import BadRequest
@@ -134,12 +134,14 @@ def unclaimable(host: bytes) -> bool:
     Return whether nobody can make a browser take this host for a site of theirs: an address, a
     name without a dot, a name under an end that is never in the public DNS, none at all.
 
-    But for 0.0.0.0 and [::], which reach loopback: to them browsers send no `Sec-Fetch-Site`.
+    But for 0.0.0.0, [::] and IPv4 addresses within IPv6 ones, which reach loopback though browsers
+    do not know it, and so send no `Sec-Fetch-Site` there.
 
     Args:
         host: In lower case, without port and final dot.
     """
     try:
-        return kind(ip_address(host.decode("ascii").strip("[]"))) != "unspecified"
+        ip = ip_address(host.decode("ascii").strip("[]"))
     except ValueError:
         return b"." not in host or host.endswith(RESERVED)
+    return not embedded(ip) and kind(ip) != "unspecified"

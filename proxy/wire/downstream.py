@@ -102,6 +102,7 @@ class Downstream(Reading):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self.connections.add(self)
+        self._draining = self._service.draining  # a handshake may end after the drain has begun
         most = self.limits.connections
         if len(self.connections) > most:
             self.doom = Overloaded(f"{most} callers are connected", retry_after=1)
@@ -163,6 +164,7 @@ class Downstream(Reading):
         if self._stalled:
             self._stalled = False
             if self.exchange is not None and not self.closing:
+                self.exchange.started = self._now()
                 self.exchange.begin()
         if self.exchange is not None and self.exchange.upstream is not None:
             self.exchange.upstream.resume()
@@ -180,6 +182,7 @@ class Downstream(Reading):
     # Refusals and turns
 
     def _received(self, exchange: Exchange) -> None:
+        self._wasted = 0
         if exchange.fields.upgrade:
             self.hold(UPGRADING)
         if self._draining:
@@ -329,6 +332,8 @@ class Downstream(Reading):
         self._since = self._since or now
         limits = self.limits
         deadline = self._since + (limits.head_time if self._fed else limits.idle_time)
+        if self._draining and not self._fed:
+            deadline = min(deadline, self._since + LOOK)
         if now < deadline:
             return deadline
         if self._fed:

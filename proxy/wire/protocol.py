@@ -13,6 +13,9 @@ import re
 # Protocols the parser takes for HTTP (RFC 7826 §20.2.1, and Icecast's own)
 FOREIGN = re.compile(rb" (?:RTSP|ICE)/[0-9.]*\r?$", re.MULTILINE)
 
+# The same as a whole line, where it is not known which lines are request lines
+FOREIGN_LINE = re.compile(rb"^[^ :\r\n]+ [^ \r\n]+ (?:RTSP|ICE)/[0-9.]*\r?$", re.MULTILINE)
+
 SEAM = 64
 """Bytes of an unfinished line that are kept: longer than what is looked for."""
 
@@ -72,5 +75,5 @@ class ProtocolWatch:
         if not self._hidden:
             return False  # its line was seen
         if self._found is None:
-            self._found = FOREIGN.search(self._fresh) is not None
+            self._found = FOREIGN_LINE.search(self._fresh) is not None
         return self._found

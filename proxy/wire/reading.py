@@ -65,9 +65,11 @@ class Service(Protocol):
         now: Seconds, never backwards.
         wheel: For deadlines.
         roles: Which request header plays which role.
+        draining: Nothing new is to begin.
     """
 
     limits: Limits
+    draining: bool
     now: Callable[[], float]
     wheel: Wheel
     roles: Roles

@@ -123,3 +123,13 @@ def test_what_nobody_can_have_in_the_public_dns(host):
     A name needs a dot to be had there.
     """
     assert unclaimable(host)
+
+
+@pytest.mark.parametrize(
+    "host", [b"0.0.0.0", b"[::]", b"[::ffff:127.0.0.1]", b"[::ffff:7f00:1]", b"[64:ff9b::7f00:1]"]
+)
+def test_addresses_that_reach_loopback_unseen_are_kept_out(host):
+    """
+    To these browsers send no `Sec-Fetch-Site`, and yet they may lead here.
+    """
+    assert not unclaimable(host)

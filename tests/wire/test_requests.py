@@ -539,3 +539,48 @@ async def test_path_that_reads_as_anothers_is_refused(path, upstream, call, prox
 
     assert (await caller.rest()).startswith(b"HTTP/1.1 400 ")
     assert not upstream.connections
+
+
+async def test_discarded_bodies_do_not_add_up(upstream, call, proxy):
+    """
+    What was thrown away of one request does not count against the next on the connection.
+    """
+    await proxy.start([{"name": "api", "match": {"path": "/api/"}}])
+    body = b"x" * 64_000
+    caller = await call()
+    for _ in range(40):
+        caller.send(b"POST /none HTTP/1.1\r\nHost: a\r\nContent-Length: 64000\r\n\r\n" + body)
+        head, _ = await caller.message()
+        assert head.startswith(b"HTTP/1.1 404 ")
+        assert b"Connection: close" not in head
+
+
+async def test_a_header_may_speak_of_other_protocols(upstream, call):
+    """
+    Only a request line names the protocol, wherever in a read it stands.
+    """
+    upstream.answer = OK
+    caller = await call(
+        CHUNKED + b"1\r\nx\r\n0\r\n\r\n"
+        b"GET /2 HTTP/1.1\r\nHost: a\r\nUser-Agent: Player RTSP/1.0\r\n\r\n"
+    )
+
+    for _ in range(2):
+        assert (await caller.message())[0].startswith(b"HTTP/1.1 200 ")
+
+
+async def test_who_connects_while_draining_is_told_so(upstream, call, proxy):
+    """
+    A connection that stands only after the drain began serves one request, or rests a moment.
+    """
+    upstream.answer = OK
+    await proxy.start()
+    proxy.gateway.draining = True
+    caller, idle = await call(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"), await call()
+    await proxy.until(lambda: len(proxy.connections) == 2)
+    head, _ = await caller.message()
+    proxy.sweep(2)
+
+    assert b"Connection: close\r\n" in head
+    assert await caller.gone()
+    assert await idle.gone()
