@@ -97,6 +97,7 @@ class Answering(asyncio.Protocol):
         "_reason",
         "_roles",
         "_said",
+        "_seam",
         "_until_close",
         "exchange",
         "transport",
@@ -117,6 +118,7 @@ class Answering(asyncio.Protocol):
         self._hollow = 0  # and the bytes read since without its growing
         self._owed = 0
         self._interim = 0
+        self._seam = b""  # the last bytes of a head that is not complete
         self._heading = False  # header lines belong to a head, not to trailers
         self._large = False
         self._over = False
@@ -230,12 +232,12 @@ class Answering(asyncio.Protocol):
         except httptools.HttpParserError as error:
             self._malformed(exchange, error)
         if self._over:
-            if exchange.method == b"HEAD" and END in data and not data.endswith(END):
-                self._keep = False  # the parser has swallowed what came behind the head
+            self._look_behind(exchange, data)
             return
         response = exchange.response
         if response is None:
             self._fed += len(data)
+            self._seam = (self._seam + data)[1 - len(END) :]
             if self._fed > HEAD:
                 exchange.fail(UpstreamProtocol(f"the response's head is larger than {HEAD} bytes"))
         elif response.fields.length and not self._until_close:
@@ -243,6 +245,20 @@ class Answering(asyncio.Protocol):
             self._parser = None
         elif response.fields.chunked:
             self._count_hollow(exchange, len(data))
+
+    def _look_behind(self, exchange: Exchange, data: bytes) -> None:
+        """
+        See whether something came behind a response that the parser has swallowed without a word.
+        """
+        response = exchange.response
+        if exchange.method == b"HEAD":
+            if END in data and not data.endswith(END):
+                self._keep = False
+        elif response is not None and response.fields.length is not None and not self._interim:
+            read = self._seam + data
+            at = read.find(END)
+            if at >= 0 and len(read) - at - len(END) > response.fields.length:
+                self._keep = False
 
     def _pass_tail(self, exchange: Exchange, data: bytes) -> None:
         """

@@ -126,6 +126,7 @@ class Upstream(Answering):
         self._fed = self._owed = self._interim = 0
         self._over = self._held = self._said = self._chunked = self._until_close = False
         self._heading = True
+        self._seam = b""
 
     def write(self, data: bytes) -> None:
         """
