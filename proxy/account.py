@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from proxy.core.target import shown_path
 from proxy.observe.access import milliseconds
-from proxy.wire.exchange import CALLER_LEFT
+from proxy.wire.turn import CALLER_LEFT
 
 if TYPE_CHECKING:
     from proxy.core.token import Token

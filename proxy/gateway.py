@@ -58,10 +58,10 @@ if TYPE_CHECKING:
     from proxy.core.token import Token
     from proxy.generation import Errand, Generation, Lane
     from proxy.observe.access import AccessLog
-    from proxy.wire.answering import Response
     from proxy.wire.downstream import Downstream
     from proxy.wire.limits import Limits
-    from proxy.wire.message import RequestFields
+    from proxy.wire.request import RequestFields
+    from proxy.wire.response import Response
 
 CACHEABLE = frozenset((b"GET", b"HEAD"))
 """Methods whose answers caches keep without being told to (RFC 9111 §3)."""

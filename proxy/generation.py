@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from proxy.tokens.keeper import Keeper
     from proxy.tokens.slot import Slot
     from proxy.wire.dial import Address
-    from proxy.wire.message import RequestFields
+    from proxy.wire.request import RequestFields
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from proxy.core.headers import (
 
 if TYPE_CHECKING:
     from proxy.generation import Generation, Lane
-    from proxy.wire.message import RequestFields
+    from proxy.wire.request import RequestFields
 
 # W3C Trace Context §3.2: version, trace-id, parent-id, flags
 TRACE = re.compile(rb"(?!ff)[0-9a-f]{2}-((?!0{32})[0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?\Z")

@@ -29,12 +29,12 @@ from proxy.core.headers import AUTHORIZATION, REQUEST_ID, valid_request_id
 from proxy.core.route import Lost, Table
 from proxy.errors import BadRequest, CallerForbidden, ProxyError
 from proxy.generation import plan_routes, request_roles
-from proxy.wire.message import read_request
+from proxy.wire.request import read_request
 
 if TYPE_CHECKING:
     from proxy.config.load import Loaded
     from proxy.core.decide import Decision
-    from proxy.wire.message import RequestFields
+    from proxy.wire.request import RequestFields
 
 SHOWN = "Authorization: Bearer ***"
 BEARER = f"{SHOWN}\r\n".encode()

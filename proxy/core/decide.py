@@ -127,7 +127,7 @@ def confine(plan: Plan, prefix: bytes, target: Target) -> None:
 
 class Section(Protocol):
     """
-    A caller's header section, as far as it matters here (see `wire.message.RequestFields`).
+    A caller's header section, as far as it matters here (see `wire.request.RequestFields`).
     """
 
     lines: list[bytes]

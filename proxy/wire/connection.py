@@ -12,11 +12,9 @@ has the answer before it, and nothing takes its bytes.
 from __future__ import annotations
 
 import asyncio
-import select
-import socket
-import struct
 from typing import TYPE_CHECKING, cast
 
+from proxy.wire.kernel import ENDED, ask, reset
 from proxy.wire.wheel import LOOK
 
 if TYPE_CHECKING:
@@ -34,14 +32,6 @@ CALLER_FULL = 8  # the caller takes its answers more slowly than they come
 UPGRADING = 16  # what comes next depends on what the upstream says to an upgrade
 HALF_CLOSED = 32  # the caller has said that nothing more comes; never cleared
 WASTED = 64  # it closes, and enough was read to be thrown away; never cleared
-
-# What poll(2) tells of a connection that is not read. Linux tells a caller that only said that
-# nothing more comes from one that is gone; elsewhere the first is not told, the second is an error.
-ENDED = getattr(select, "POLLRDHUP", 0)
-GONE = select.POLLERR | (select.POLLHUP if ENDED else 0)
-
-# SO_LINGER for no time at all: the kernel sends a reset, and nothing that is still unsent
-RESET = struct.pack("ii", 1, 0)
 
 
 class Connection(asyncio.Protocol):
@@ -152,27 +142,24 @@ class Connection(asyncio.Protocol):
         """
         Close so that the caller cannot take it for an orderly end (RFC 9112 §8).
         """
-        transport = self.transport
-        if transport is None:
-            return
-        self.closing = True
-        sock = transport.get_extra_info("socket")
-        if sock is not None:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-        transport.abort()
+        if self.transport is not None:
+            self.closing = True
+            reset(self.transport)
+
+    def _abort(self) -> None:
+        """
+        Close at once, whatever is still to be written.
+        """
+        if self.transport is not None:
+            self.transport.abort()
 
     def _ask(self) -> int:
         """
-        Return what the kernel knows of the caller, as poll(2) has it: `ENDED`, `GONE`.
+        Return what the kernel knows of the caller: `ENDED`, `GONE` and the like.
         """
         sock = None if self.transport is None else self.transport.get_extra_info("socket")
         number = -1 if sock is None else sock.fileno()
-        if number < 0:
-            return 0
-        poll = select.poll()
-        poll.register(number, ENDED)
-        found = poll.poll(0)
-        return found[0][1] if found else 0
+        return 0 if number < 0 else ask(number, ENDED)
 
     def _waste(self, size: int) -> bool:
         """

@@ -73,22 +73,6 @@ class Border:
         self._left = max(at - size, 0)
 
 
-class Frames:
-    """
-    Both directions of a tunnel.
-
-    Attributes:
-        down: From the upstream to the caller.
-        up: From the caller to the upstream.
-    """
-
-    __slots__ = ("down", "up")
-
-    def __init__(self) -> None:
-        self.down = Border()
-        self.up = Border()
-
-
 def close_frame(code: int, *, masked: bool) -> bytes:
     """
     Return a close frame with this status code.

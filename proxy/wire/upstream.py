@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-import select
 from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
 from proxy.wire.answering import Answering
 from proxy.wire.connection import CALLER_FULL, UPSTREAM_FULL
+from proxy.wire.kernel import READABLE, ask
 
 if TYPE_CHECKING:
     from proxy.wire.exchange import Exchange
@@ -149,7 +149,7 @@ class Upstream(Answering):
             if self._stopped:
                 self.resume()  # a slow caller, or a held response, may have stopped it
             self._pool.give(self)
-        elif exchange.tunnelled:
+        elif exchange.tunnel is not None:
             self._part(transport)
         else:
             transport.abort()
@@ -166,9 +166,7 @@ class Upstream(Answering):
             return False  # nothing below that could hold bytes back
         if sock.fileno() < 0 or not transport.can_write_eof():
             return True  # TLS: nobody can tell
-        poll = select.poll()
-        poll.register(sock.fileno(), select.POLLIN)
-        return bool(poll.poll(0))
+        return bool(ask(sock.fileno(), READABLE))
 
     def _part(self, transport: asyncio.Transport) -> None:
         """

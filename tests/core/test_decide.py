@@ -15,7 +15,7 @@ from proxy.core.decide import (
 from proxy.core.route import Match, Route, Table
 from proxy.core.target import Target
 from proxy.errors import BadRequest, MethodNotSupported, NoRoute
-from proxy.wire.message import RequestFields
+from proxy.wire.request import RequestFields
 
 NONE = dict[bytes, bytes]().get
 PLAN = Plan(upstream="http://u", host_line=b"Host: u\r\n", strip=frozenset((b"authorization",)))

@@ -26,30 +26,10 @@ from proxy.observe.log import make_logger
 from proxy.wire.downstream import Downstream
 from proxy.wire.limits import Limits
 from proxy.wire.wheel import LOOK, Round
+from tests.wire.states import soon, until
 
 VIA = b"Via: 1.1 authproxy-test\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-
-
-PATIENCE = 5.0
-"""Seconds after which what a test waits for does not come any more."""
-
-
-async def until(condition):
-    """
-    Let the loop run until the condition holds.
-    """
-    async with asyncio.timeout(PATIENCE):
-        while not condition():  # noqa: ASYNC110 - what is waited for is a state of sockets
-            await asyncio.sleep(0)
-
-
-async def soon(awaitable):
-    """
-    Await what must come soon.
-    """
-    async with asyncio.timeout(PATIENCE):
-        return await awaitable
 
 
 def pytest_asyncio_loop_factories(config, item):
@@ -245,7 +225,7 @@ class StubKeeper:
         self.kind = "minted"
         self.value = "tok-1"
         self.asked: asyncio.Queue[str] = asyncio.Queue()
-        self.outcome: asyncio.Future[Token] | None = None
+        self.outcome: asyncio.Future[Token | None] | None = None
         self.renewed: list[Token] = []
 
     def token(self, value: str) -> Token:
@@ -263,7 +243,7 @@ class StubKeeper:
         token = self.token(self.value) if self.value else None
         return self.slots.setdefault(name, SimpleNamespace(token=token, used=False, stale=False))
 
-    async def get(self, name: str) -> Token:
+    async def get(self, name: str) -> Token | None:
         """
         Wait for the test to land a token.
         """
@@ -271,16 +251,16 @@ class StubKeeper:
         self.asked.put_nowait(name)
         return await asyncio.shield(self.outcome)
 
-    async def renew(self, name: str, refused: Token) -> Token:
+    async def renew(self, name: str, refused: Token) -> Token | None:
         """
         Remember what was refused, and wait.
         """
         self.renewed.append(refused)
         return await self.get(name)
 
-    def land(self, outcome: str | Exception) -> None:
+    def land(self, outcome: str | Exception | None) -> None:
         """
-        Let everybody who waits go on.
+        Let everybody who waits go on: with a token, an error, or nothing worth another try.
         """
         assert self.outcome is not None
         future, self.outcome = self.outcome, None
@@ -288,7 +268,7 @@ class StubKeeper:
             future.set_exception(outcome)
             future.exception()
         else:
-            future.set_result(self.token(outcome))
+            future.set_result(None if outcome is None else self.token(outcome))
 
 
 class Proxy:

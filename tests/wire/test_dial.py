@@ -6,7 +6,6 @@ import errno
 import resource
 import socket
 from ipaddress import ip_address
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,27 +13,12 @@ import pytest
 from proxy.errors import UpstreamConnect
 from proxy.wire.dial import AVOIDED, Address, Dialler, interleave, telling
 from proxy.wire.resolve import KEPT, Resolver
+from tests.wire.states import descriptors, until
 
 pytestmark = pytest.mark.usefixtures("both_loops")
 
 NEVER = 1000.0
 """Seconds between attempts where a test must not depend on that."""
-
-
-async def until(condition):
-    """
-    Let the loop run until the condition holds.
-    """
-    async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 - what is waited for is a state of sockets
-            await asyncio.sleep(0)
-
-
-def descriptors():
-    """
-    Return how many files this process has open.
-    """
-    return len(list(Path("/dev/fd").iterdir()))
 
 
 def hole(host, port=0):

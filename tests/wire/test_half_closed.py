@@ -10,7 +10,8 @@ import ssl
 import pytest
 import trustme
 
-from proxy.wire.downstream import PROBE, Downstream
+from proxy.wire.downstream import Downstream
+from proxy.wire.parting import PROBE
 
 pytestmark = pytest.mark.usefixtures("both_loops")
 

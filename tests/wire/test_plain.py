@@ -6,8 +6,8 @@ import httptools
 import pytest
 
 from proxy.core.headers import looked_at
-from proxy.wire.message import read_request
 from proxy.wire.plain import END, cut_fields, cut_request_line, cut_status_line
+from proxy.wire.request import read_request
 from proxy.wire.roles import REQUEST_ROLES, Roles
 
 HEAD = b"GET / HTTP/1.1\r\nHost: a\r\nA: b c\r\nContent-Length: 0\r\n\r\n"

@@ -5,7 +5,6 @@ import random
 import socket
 import ssl
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +18,7 @@ from proxy.wire.pool import Pool, PoolState
 from proxy.wire.resolve import Resolver
 from proxy.wire.roles import RESPONSE_ROLES, Roles
 from proxy.wire.upstream import Upstream
+from tests.wire.states import descriptors, until
 
 pytestmark = pytest.mark.usefixtures("both_loops")
 
@@ -26,22 +26,6 @@ GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 ROLES = Roles(RESPONSE_ROLES, lambda _: False, alias=False)
 TWO = PoolLimits(connections=2, queue=3)
-
-
-async def until(condition):
-    """
-    Let the loop run until the condition holds.
-    """
-    async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 - what is waited for is a state of sockets
-            await asyncio.sleep(0)
-
-
-def descriptors():
-    """
-    Return how many files this process has open.
-    """
-    return len(list(Path("/dev/fd").iterdir()))
 
 
 class Asker:

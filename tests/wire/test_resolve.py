@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from proxy.wire.resolve import ADDRESSES, FAILED, KEPT, Resolver, literal, read_answer
+from tests.wire.states import until
 
 pytestmark = pytest.mark.usefixtures("both_loops")
 
@@ -20,15 +21,6 @@ def entry(host, family=None, scope=0):
     address = (host, 0, 0, scope) if v6 else (host, 0)
     family = family or (socket.AF_INET6 if v6 else socket.AF_INET)
     return (family, socket.SOCK_STREAM, 6, "", address)
-
-
-async def until(condition):
-    """
-    Let the loop run until the condition holds.
-    """
-    async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 - what is waited for is another task's state
-            await asyncio.sleep(0)
 
 
 class Names:
