@@ -16,7 +16,9 @@ from pydantic_core import PydanticCustomError
 
 from proxy.cli.terminal import label, run_async
 from proxy.config.network import parse_address, parse_admin
-from proxy.sandbox.faults import FAULTS
+from proxy.sandbox.fault_list import FAULTS
+from proxy.sandbox.fault_values import FaultValueError
+from proxy.sandbox.faults import UnknownFaultError, parse_fault
 from proxy.sandbox.options import DEFAULT_TOKEN_LIFETIME, SandboxOptions
 from proxy.sandbox.server import Sandbox
 
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 
 
 PORT = click.IntRange(0, 65535)
+
+LINE = 80
+"""Characters of a fault's value that are shown."""
 
 MAX_TOKEN_LIFETIME = 366 * 86_400.0
 """A year, in seconds; it also keeps out `inf`."""
@@ -57,10 +62,25 @@ def _address(
     return check
 
 
+def _faults(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    """
+    Refuse a fault that does not exist, and a value that makes no sense for it.
+    """
+    for value in values:
+        try:
+            parse_fault(value)
+        except UnknownFaultError as error:
+            raise click.BadParameter(f"{error}; --list-faults shows all") from None
+        except FaultValueError as error:
+            raise click.BadParameter(str(error)) from None
+    return values
+
+
 def _list_faults(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 - click's signature
     if wanted and not ctx.resilient_parsing:
+        width = max(map(len, FAULTS)) + 2
         for name, text in FAULTS.items():
-            click.echo(f"{click.style(f'{name:<24}', bold=True)}{text}")
+            click.echo(f"{click.style(f'{name:<{width}}', bold=True)}{text}")
         ctx.exit()
 
 
@@ -91,8 +111,8 @@ def _list_faults(ctx: click.Context, _: click.Parameter, wanted: bool) -> None: 
     "--fault",
     "faults",
     multiple=True,
-    type=click.Choice(list(FAULTS)),
-    metavar="NAME",
+    callback=_faults,
+    metavar="NAME[=VALUE]",
     help="A fault that is on from the start; may be repeated. See --list-faults.",
 )
 @click.option(
@@ -102,6 +122,11 @@ def _list_faults(ctx: click.Context, _: click.Parameter, wanted: bool) -> None: 
     expose_value=False,
     callback=_list_faults,
     help="List the faults and exit.",
+)
+@click.option(
+    "--client-assertions",
+    is_flag=True,
+    help="Take signed client assertions for client_credentials, which ZITADEL refuses.",
 )
 @click.option(
     "--directory",
@@ -150,11 +175,21 @@ async def _serve(options: SandboxOptions, directory: Path, listen: str, admin: s
             click.echo(f"{label('config')}{config}")
             click.echo(f"{label('state')}curl {sandbox.url}/sandbox/state")
             click.echo(f"{label('faults')}curl -X POST {sandbox.url}/sandbox/faults/token-500")
+            for fault in options.faults:
+                click.echo(f"{label('on')}{_shown(fault)}")
             click.echo(f"{label('proxy')}authproxy run --config {config}")
             click.echo("Ctrl-C ends it; nothing is kept.")
             await stop.wait()
     except OSError as error:
         raise click.ClickException(f"cannot listen: {error.strerror or error}") from error
+
+
+def _shown(fault: str) -> str:
+    """
+    Return a fault of the command line as one line fit for a terminal.
+    """
+    line = fault if fault.isprintable() else ascii(fault)[1:-1]
+    return line if len(line) <= LINE else line[: LINE - 1] + "…"
 
 
 def _write(sandbox: Sandbox, directory: Path, listen: str, admin: str) -> Path:

@@ -17,13 +17,17 @@ user, key, token
 origin
     Which issuer a request is meant for, computed from its headers (`origin`).
 issuer side
-    Assertion and client checks (`verify`), the token endpoint (`grants`, `token_faults`),
-    introspection and revocation (`introspection`), discovery and the rest of OpenID Connect
-    (`oidc`), the ZITADEL APIs (`api`), and the exact shape of their refusals (`replies`).
+    Parameters (`form`), who a client is (`clients`, `client_assertions`) and whether an assertion
+    holds (`verify`); the token endpoint (`grants`, `exchange`); introspection and revocation
+    (`introspection`); what the issuer says of itself (`discovery`) and the rest of OpenID Connect
+    (`oidc`); the ZITADEL APIs (`api`) and those who sign their own tokens for them (`system`); the
+    exact shape of their refusals (`replies`).
 backend
     A resource server that introspects every Bearer it is shown (`backend`).
 fault
-    Something that goes wrong on request (`faults`), set in code or over HTTP (`control`).
+    Something that goes wrong on request: which there are (`fault_list`), what their values mean
+    (`fault_values`), which are on (`faults`); set in code or over HTTP (`control`). Token answers
+    that are wrong (`token_faults`), nearly right (`odd_answers`) or never end (`cuts`).
 hit, mint
     Requests as they were received (`hits`), token requests and what came of them (`mints`), and
     how a test waits for either (`arrivals`).

@@ -18,6 +18,7 @@ from proxy.sandbox import replies
 from proxy.sandbox.hits import Hit, read_body
 from proxy.sandbox.instance import ORG_DOMAIN, ORG_NAME, Alive
 from proxy.sandbox.replies import ApiRefusedError, api_refusal
+from proxy.sandbox.system import SYSTEM_PREFIX, SystemTokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,12 +50,14 @@ class Api:
 
     def __init__(self, instance: Instance) -> None:
         self._instance = instance
+        self._system = SystemTokens(instance)
         self._handlers: dict[str, tuple[str, Handler]] = {
             "/management/v1/orgs/me": ("GET", self._my_org),
             "/management/v1/users/_search": ("POST", self._search_users),
             "/auth/v1/users/me": ("GET", self._myself),
             "/v2/users": ("POST", self._list_users),
             "/zitadel.user.v2.UserService/ListUsers": ("POST", self._list_users),
+            SYSTEM_PREFIX + "instances/_search": ("POST", self._search_instances),
         }
 
     async def handle(self, request: web.Request, hit: Hit) -> web.StreamResponse:
@@ -83,6 +86,8 @@ class Api:
             raise ApiRefusedError(replies.BLOCKED)
         alive = self._authenticate(request)
         hit.user = alive.user.name
+        if path.startswith(SYSTEM_PREFIX) and alive.token.kind != "system":
+            raise ApiRefusedError(replies.NO_ROLE)
         if request.headers.get(ORG_HEADER, self._instance.org_id) != self._instance.org_id:
             raise ApiRefusedError(replies.NO_ORG)
         if self._instance.faults.take("api-500"):
@@ -98,9 +103,11 @@ class Api:
             raise ApiRefusedError(replies.HEADER_INVALID)
         if self._instance.faults.take("api-401"):
             raise ApiRefusedError(replies.TOKEN_INVALID)
-        alive = self._instance.shown(parts[1])
+        alive = self._instance.shown(parts[1]) or self._system.shown(parts[1])
         if alive is None:
             raise ApiRefusedError(replies.TOKEN_INVALID)
+        if alive.token.actor:
+            raise ApiRefusedError(replies.NOT_FOR_API)
         # A PAT is good for the APIs as it is; a minted token must have asked for them.
         if (
             alive.token.kind == "minted"
@@ -130,6 +137,12 @@ class Api:
         return {
             "details": self._list_details(len(users)),
             "result": [self._v1_user(user) for user in _page(users, body)],
+        }
+
+    def _search_instances(self, _alive: Alive, _body: dict[str, Any]) -> Reply:
+        return {
+            "details": self._list_details(1),
+            "result": [{"details": self._details(0.0), "state": "STATE_RUNNING", "name": ORG_NAME}],
         }
 
     def _list_users(self, alive: Alive, body: dict[str, Any]) -> Reply:

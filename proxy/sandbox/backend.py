@@ -15,9 +15,9 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
+from proxy.sandbox.cuts import close
+from proxy.sandbox.discovery import INTROSPECT
 from proxy.sandbox.hits import MASKED, Hit, read_body
-from proxy.sandbox.oidc import INTROSPECT
-from proxy.sandbox.token_faults import close
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -124,6 +124,8 @@ class Backend:
         """
         if hit.bearer is None:
             return _unauthorized(f'Bearer realm="{REALM}"')
+        if self._instance.faults.take("backend-401"):
+            return _unauthorized(f'Bearer realm="{REALM}", error="invalid_token"')
         try:
             answer = await self._introspect(hit.bearer)
         except (aiohttp.ClientError, TimeoutError, ValueError):

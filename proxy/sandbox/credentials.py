@@ -8,14 +8,21 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from proxy.sandbox.keys import NEVER, KeyPair, application_json, service_account_json
+from proxy.sandbox.keys import (
+    NEVER,
+    KeyPair,
+    application_json,
+    public_key,
+    service_account_json,
+)
+from proxy.sandbox.system import ONLY_KEY, SYSTEM_ROLE
 from proxy.sandbox.tokens import AccessToken
-from proxy.sandbox.users import MachineKey, make_client_secret
+from proxy.sandbox.users import MachineKey, ServiceUser, make_client_secret
 
 if TYPE_CHECKING:
     from proxy.core.secret import Secret
     from proxy.sandbox.instance import Instance
-    from proxy.sandbox.users import Application, ServiceUser
+    from proxy.sandbox.users import Application
 
 
 class Credentials:
@@ -90,7 +97,35 @@ class Credentials:
             expires=NEVER.timestamp() if expires is None else expires,
             kind="personal",
         )
-        return instance.tokens.issue(token, user)
+        return instance.tokens.issue(token)
+
+    def public_key(self, user: ServiceUser, pem: str, key_id: str) -> None:
+        """
+        Register the public half of a key that was made elsewhere.
+
+        Args:
+            user: Whose key it is.
+            pem: RSA, or EC on the curve P-256, as PEM.
+            key_id: The key id; an older key with it is replaced.
+
+        Raises:
+            ValueError: The PEM holds no such key.
+        """
+        user.keys[key_id] = MachineKey(key_id, public_key(pem), created=self._instance.now())
+
+    def system_user(self, name: str, *, pair: KeyPair | None = None) -> Secret:
+        """
+        Add a System API user and return its private key as PEM.
+
+        Args:
+            name: Its name, the `iss` and `sub` of the JWTs it signs.
+            pair: Its key pair; None makes one (about 0.1 s).
+        """
+        pair, now = pair or KeyPair.generate(), self._instance.now()
+        user = ServiceUser(name, name, name, roles=(SYSTEM_ROLE,), created=now)
+        user.keys[ONLY_KEY] = MachineKey(ONLY_KEY, pair.public, created=now)
+        self._instance.users.system[name] = user
+        return pair.pem()
 
     def _new_key(self, pair: KeyPair, *, expires: float | None, visible_after: float) -> MachineKey:
         now = self._instance.now()

@@ -1,87 +1,103 @@
 """
-What goes wrong on request: one registry of names, and which of them are on.
+What goes wrong on request: which faults are on, with which value, and how often yet.
 
 A fault stays on until it is cleared, or for a number of times. The *slow* ones hold the request
 until the fault is cleared or their seconds have passed, so a test needs no sleep: set it, wait for
-the request to arrive, clear it.
+the request to arrive, clear it. Which faults there are is in `fault_list`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import TYPE_CHECKING
+from difflib import get_close_matches
+from typing import cast
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-# How long a slow fault holds a request if nothing else is said, in seconds.
-DEFAULT_HOLD = 10.0
-
-# A new fault is a row here and a `take`, `on` or `hold` where it happens.
-FAULTS: Mapping[str, str] = MappingProxyType(
-    {
-        "token-500": "the token endpoint answers 500 server_error, as with a database in trouble",
-        "token-503": "the token endpoint answers 503 in plain text",
-        "token-429": "the token endpoint answers 429 in plain text: instance blocked by its quota",
-        "token-slow": "the token endpoint holds its answer (value: seconds, 10 by default)",
-        "token-html": "the token endpoint answers 200 with an HTML page",
-        "token-empty": "the token endpoint answers 200 with no body",
-        "token-garbage": "the token endpoint answers 200 with a body that is not JSON",
-        "token-huge": "the token endpoint answers 200 with a JSON body of 2 MiB",
-        "token-redirect": "the token endpoint answers 307 to another host",
-        "token-close": "the token endpoint closes the connection without an answer",
-        "no-access-token": "the token answer lacks access_token",
-        "no-expires-in": "the token answer lacks expires_in",
-        "odd-expires-in": "the token answer's expires_in is no sane number (value: what instead)",
-        "discovery-500": "discovery answers 500",
-        "discovery-slow": "discovery holds its answer (value: seconds, 10 by default)",
-        "discovery-wrong-issuer": "discovery names another issuer than the one asked",
-        "introspection-500": "introspection answers 500; the backend then answers 503",
-        "introspection-inactive": "introspection calls every token inactive",
-        "api-401": "the APIs refuse every token as AUTH-7fs1e",
-        "api-429": "the APIs answer 429: instance blocked by its limits",
-        "api-500": "the APIs answer 500, code 13",
-        "api-slow": "the APIs hold their answer (value: seconds, 10 by default)",
-        "revoke-once": "the next valid token shown to an API or the backend is revoked (once)",
-        "backend-slow": "the backend holds its answer (value: seconds, 10 by default)",
-        "backend-close": "the backend closes the connection without an answer",
-        "projection-lag": "a new user, key or secret stays unknown for a while",
-        "clock-behind": "the issuer's clock is behind (value: seconds, 300 by default)",
-        "not-ready": "/debug/ready answers 412",
-    }
-)
-
-# Faults that make sense a single time.
-ONCE = frozenset({"revoke-once"})
+from proxy.sandbox.fault_list import FAULTS, ROWS
+from proxy.sandbox.fault_values import FaultValueError
 
 
 class UnknownFaultError(ValueError):
     """
-    No fault has this name; the message lists those that exist.
+    No fault has this name; the message names those that look like it.
     """
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"no fault {name[:64]!r}; there are: {', '.join(FAULTS)}")
+        near = get_close_matches(name[:64], FAULTS)
+        hint = f"; perhaps {' or '.join(near)}" if near else ""
+        super().__init__(f"no fault {name[:64]!r}{hint}")
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """
+    How it stands with one fault.
+
+    Attributes:
+        on: Whether it hits the next request it is about.
+        value: The value it was set with, or its default while it is on; None if it has none.
+        times_left: How many requests it still hits; None without a limit, 0 while it is off.
+    """
+
+    on: bool
+    value: object
+    times_left: int | None
 
 
 @dataclass(slots=True)
 class _Fault:
     times: int | None
-    value: str | float | None
+    value: object
     cleared: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+def parse_fault(text: str) -> tuple[str, str | None]:
+    """
+    Return name and value of `NAME` or `NAME=VALUE`; the value as written, None without one.
+
+    Raises:
+        UnknownFaultError: No fault has this name.
+        FaultValueError: The value makes no sense, or one is missing.
+    """
+    name, equals, rest = text.partition("=")
+    value = rest if equals else None
+    _value(name, value)
+    return name, value
+
+
+def _value(name: str, value: str | float | None) -> object:
+    """
+    Return what a fault works with: its value as its row reads it, or its default.
+    """
+    if name not in ROWS:
+        raise UnknownFaultError(name)
+    row = ROWS[name]
+    if value is None:
+        if row.needed and row.kind is not None:
+            raise FaultValueError(name, f"needs a value ({row.kind.what}); write {name}=VALUE")
+        return row.default
+    if row.kind is None:
+        raise FaultValueError(name, "takes no value")
+    try:
+        return row.kind.read(value if isinstance(value, str) else json.dumps(value))
+    except ValueError as exc:
+        raise FaultValueError(name, str(exc)) from None
 
 
 class Faults:
     """
     The faults that are on. Changed by whoever runs the sandbox, read by its handlers.
+
+    Args:
+        chosen: Those that are on from the start, each `NAME` or `NAME=VALUE`.
     """
 
-    def __init__(self, names: tuple[str, ...] = ()) -> None:
+    def __init__(self, chosen: tuple[str, ...] = ()) -> None:
         self._on: dict[str, _Fault] = {}
-        for name in names:
-            self.set(name)
+        for text in chosen:
+            name, value = parse_fault(text)
+            self.set(name, value=value)
 
     def set(self, name: str, *, times: int | None = None, value: str | float | None = None) -> None:
         """
@@ -94,11 +110,11 @@ class Faults:
 
         Raises:
             UnknownFaultError: No fault has this name.
+            FaultValueError: The value makes no sense, or one is missing.
         """
-        if name not in FAULTS:
-            raise UnknownFaultError(name)
+        meant = _value(name, value)
         self.clear(name)
-        self._on[name] = _Fault(1 if times is None and name in ONCE else times, value)
+        self._on[name] = _Fault(1 if times is None and ROWS[name].once else times, meant)
 
     def clear(self, name: str | None = None) -> None:
         """
@@ -107,7 +123,7 @@ class Faults:
         Raises:
             UnknownFaultError: No fault has this name.
         """
-        if name is not None and name not in FAULTS:
+        if name is not None and name not in ROWS:
             raise UnknownFaultError(name)
         for each in [name] if name is not None else list(self._on):
             fault = self._on.pop(each, None)
@@ -132,40 +148,67 @@ class Faults:
             fault.times -= 1  # at 0 it stays in the map: clearing must still free what it holds
         return True
 
-    def value(self, name: str) -> str | float | None:
+    def value(self, name: str) -> object:
         """
-        Return the value a fault was set with; None if it is off or has none.
+        Return the value a fault was set with, or its default; None if it has neither.
         """
         fault = self._on.get(name)
-        return None if fault is None else fault.value
+        return ROWS[name].default if fault is None else fault.value
 
-    def seconds(self, name: str, default: float) -> float:
+    def text(self, name: str) -> str:
         """
-        Return a fault's value as seconds, *default* if it has none or no sane one.
+        Return a fault's value as text, empty if it has none.
         """
-        try:
-            seconds = float(self.value(name) or default)
-        except ValueError:
-            return default
-        return min(seconds, 3_600.0) if seconds >= 0 else default
+        value = self.value(name)
+        return "" if value is None else str(value)
+
+    def seconds(self, name: str) -> float:
+        """
+        Return the value of a fault whose value is seconds.
+        """
+        return cast("float", self.value(name))
 
     async def hold(self, name: str) -> None:
         """
         Wait until a slow fault is cleared or its seconds have passed; at once if it is off.
         """
-        if not self.take(name):
-            return
+        if self.take(name):
+            await self.pause(name, None if ROWS[name].kind is None else self.seconds(name))
+
+    async def pause(self, name: str, seconds: float | None) -> bool:
+        """
+        Wait for a fault that hit to be cleared.
+
+        Args:
+            name: The fault.
+            seconds: How long to wait at most; None without end.
+
+        Returns:
+            Whether it was cleared in that time; True at once if it is not set any more.
+        """
+        fault = self._on.get(name)
+        if fault is None:
+            return True
         try:
-            async with asyncio.timeout(self.seconds(name, DEFAULT_HOLD)):
-                await self._on[name].cleared.wait()
+            async with asyncio.timeout(seconds):
+                return await fault.cleared.wait()
         except TimeoutError:
-            return
+            return False
 
     def names(self) -> tuple[str, ...]:
         """
         Return the names of the faults that are on.
         """
         return tuple(name for name in self._on if self.on(name))
+
+    def state(self, name: str) -> State:
+        """
+        Return how it stands with one fault.
+        """
+        fault = self._on.get(name)
+        if fault is None or not self.on(name):
+            return State(on=False, value=None, times_left=0)
+        return State(on=True, value=fault.value, times_left=fault.times)
 
     def __repr__(self) -> str:
         return f"<Faults {', '.join(self.names()) or 'none'}>"

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 KEY_FILE = "provisioner.json"
 SECRET_FILE = "reporter.secret"
 PAT_FILE = "dev.pat"
+EXCHANGER_FILE = "exchanger.secret"
 CONFIG_FILE = "proxy.yaml"
 
 CONFIG = Template("""\
@@ -85,6 +86,8 @@ class SandboxFiles:
         key_json: Key file of `provisioner`.
         client_secret: Client secret of `reporter`.
         pat: Personal access token of `dev`.
+        exchanger_secret: Client secret of the application that may exchange tokens; the
+            configuration does not use it.
     """
 
     issuer: str
@@ -93,6 +96,7 @@ class SandboxFiles:
     key_json: Secret
     client_secret: Secret
     pat: Secret
+    exchanger_secret: Secret
 
     def write(self, directory: Path, *, listen: str, admin: str) -> Path:
         """
@@ -109,6 +113,7 @@ class SandboxFiles:
         _write(directory / KEY_FILE, self.key_json.reveal() + "\n")
         _write(directory / SECRET_FILE, self.client_secret.reveal() + "\n")
         _write(directory / PAT_FILE, self.pat.reveal() + "\n")
+        _write(directory / EXCHANGER_FILE, self.exchanger_secret.reveal() + "\n")
         config = CONFIG.substitute(
             listen=json.dumps(listen),
             admin=json.dumps(admin),

@@ -17,15 +17,11 @@ from proxy.sandbox.tokens import AccessToken, Tokens
 from proxy.sandbox.users import Users
 
 if TYPE_CHECKING:
-    from joserfc.jwk import RSAKey
-
     from proxy.core.secret import Secret
     from proxy.sandbox.keys import SandboxKeys
     from proxy.sandbox.options import SandboxOptions
     from proxy.sandbox.users import Application, MachineKey, ServiceUser
-
-# How far `clock-behind` sets the clock back if nothing else is said, in seconds.
-DEFAULT_CLOCK_BEHIND = 300.0
+    from proxy.sandbox.verify import PublicKey
 
 ORG_NAME = "Sandbox"
 ORG_DOMAIN = "sandbox.localhost"
@@ -56,6 +52,10 @@ class Instance:
         options: The sandbox's settings.
         clock: What time it is.
         keys: The two key pairs it starts with.
+
+    Attributes:
+        external_origin: The issuer identifier under which it is reached directly; set once the
+            port is known.
     """
 
     def __init__(self, options: SandboxOptions, clock: Clock, keys: SandboxKeys) -> None:
@@ -70,6 +70,7 @@ class Instance:
         self.zitadel_project = self.users.new_id()
         self.backend_project = self.users.new_id()
         self.tokens = Tokens(keys.signing, self.users.new_id())
+        self.external_origin = ""
 
     def now(self) -> float:
         """
@@ -77,7 +78,9 @@ class Instance:
         """
         now = self.clock.wall()
         if self.faults.on("clock-behind"):
-            now -= self.faults.seconds("clock-behind", DEFAULT_CLOCK_BEHIND)
+            now -= self.faults.seconds("clock-behind")
+        if self.faults.on("clock-ahead"):
+            now += self.faults.seconds("clock-ahead")
         return now
 
     def visible(self, created: float) -> bool:
@@ -88,10 +91,12 @@ class Instance:
             self.faults.on("projection-lag") and self.now() < created + self.options.projection_lag
         )
 
-    def usable_key(self, owner: ServiceUser | Application, key_id: str) -> RSAKey | None:
+    def usable_key(self, owner: ServiceUser | Application, key_id: str) -> PublicKey | None:
         """
         Return the public key with an id; None if it is unknown, expired or not visible yet.
         """
+        if self.faults.take("key-unknown"):
+            return None
         key: MachineKey | None = owner.keys.get(key_id)
         now = self.now()
         if key is None or now < key.visible or not self.visible(key.created):
@@ -104,18 +109,28 @@ class Instance:
         """
         Give out an access token; nothing is checked here.
         """
-        now = self.now()
-        token = AccessToken(
+        token = self.new_token(user, scopes, issuer=issuer, client_id=client_id)
+        return self.tokens.issue(token, jwt=user.jwt), token
+
+    def new_token(
+        self, user: ServiceUser, scopes: tuple[str, ...], *, issuer: str, client_id: str
+    ) -> AccessToken:
+        """
+        Return what a new token is about; it is not given out yet.
+        """
+        now, lifetime = self.now(), self.options.token_lifetime
+        if self.faults.take("short-lived"):
+            lifetime = self.faults.seconds("short-lived")
+        return AccessToken(
             token_id=f"V2_{self.users.new_id()}-at_{self.users.new_id()}",
             user_id=user.user_id,
             scopes=kept_scopes(scopes, org_id=self.org_id, org_domain=ORG_DOMAIN),
             audience=audience_of(scopes, zitadel_project=self.zitadel_project),
             issuer=issuer,
             created=now,
-            expires=now + self.options.token_lifetime,
+            expires=now + lifetime,
             client_id=client_id,
         )
-        return self.tokens.issue(token, user), token
 
     def alive(self, text: str) -> Alive | None:
         """
@@ -132,10 +147,22 @@ class Instance:
 
     def shown(self, text: str) -> Alive | None:
         """
-        Do as `alive`, for a token shown to an API or the backend: here `revoke-once` strikes.
+        Do as `alive`, for a token shown to an API or the backend: here `revoke-once` and
+        `token-young` strike.
         """
         alive = self.alive(text)
-        if alive is not None and self.faults.take("revoke-once"):
+        if alive is None:
+            return None
+        if self.faults.take("revoke-once"):
             alive.token.revoked = True
             return None
-        return alive
+        return None if self.too_young(alive.token) else alive
+
+    def too_young(self, token: AccessToken) -> bool:
+        """
+        Tell whether `token-young` makes the APIs and the backend refuse a token still.
+        """
+        if token.kind == "personal" or not self.faults.on("token-young"):
+            return False
+        young = self.now() < token.created + self.faults.seconds("token-young")
+        return young and self.faults.take("token-young")

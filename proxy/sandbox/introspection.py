@@ -11,17 +11,12 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from proxy.sandbox.grants import read_form
+from proxy.sandbox.clients import find_application, parse_client
+from proxy.sandbox.form import read_form
 from proxy.sandbox.replies import OAuthRefusedError
-from proxy.sandbox.verify import (
-    AssertionRefusedError,
-    ClientAuth,
-    parse_client,
-    read_assertion,
-    verify_assertion,
-)
 
 if TYPE_CHECKING:
+    from proxy.sandbox.clients import ClientAuth
     from proxy.sandbox.hits import Hit
     from proxy.sandbox.instance import Alive, Instance
     from proxy.sandbox.users import Application, ServiceUser
@@ -54,7 +49,7 @@ class Introspection:
         if self._instance.faults.take("introspection-inactive"):
             return web.json_response({"active": False})
         alive = self._instance.shown(form["token"])
-        if alive is None or not _meant_for(alive, app):
+        if alive is None or not app.meant_by(alive.token):
             return web.json_response({"active": False})
         return web.json_response(_active(alive, issuer))
 
@@ -73,32 +68,10 @@ class Introspection:
         return web.Response()
 
     def _application(self, client: ClientAuth, issuer: str) -> Application:
-        refused = OAuthRefusedError("unauthorized_client", "The client is not authorized")
-        if client.assertion:
-            try:
-                claimed = str(read_assertion(client.assertion).claims.get("iss", ""))
-                app = self._instance.users.applications.get(claimed)
-                if app is None:
-                    raise refused
-                verify_assertion(
-                    client.assertion,
-                    issuer=issuer,
-                    now=self._instance.now(),
-                    key_of=lambda kid, _: self._instance.usable_key(app, kid),
-                )
-            except AssertionRefusedError as exc:
-                raise refused from exc
-            return app
-        found = self._instance.users.applications.get(client.client_id)
-        if found is None or found.secret is None or found.secret != client.secret:
-            raise refused
+        found = find_application(self._instance, client, issuer)
+        if found is None:
+            raise OAuthRefusedError("unauthorized_client", "The client is not authorized")
         return found
-
-
-def _meant_for(alive: Alive, app: Application) -> bool:
-    if alive.token.kind == "personal":
-        return True
-    return app.project_id in alive.token.audience or app.client_id in alive.token.audience
 
 
 def _active(alive: Alive, issuer: str) -> dict[str, object]:
@@ -118,6 +91,8 @@ def _active(alive: Alive, issuer: str) -> dict[str, object]:
     }
     if token.client_id:
         answer["client_id"] = token.client_id
+    if token.actor:
+        answer["act"] = {"sub": token.actor, "iss": token.issuer}
     profile = profile_claims(alive.user, token.scopes)
     if profile:
         answer |= profile

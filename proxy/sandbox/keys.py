@@ -10,11 +10,16 @@ import asyncio
 import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from joserfc.jwk import RSAKey
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey, RSAKey
 
 from proxy.core.secret import Secret
+
+if TYPE_CHECKING:
+    from proxy.sandbox.verify import PublicKey
 
 # Source: ZITADEL internal/domain/expiration.go: what "no expiry" is written as.
 NEVER = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
@@ -83,6 +88,23 @@ class SandboxKeys:
                 asyncio.to_thread(KeyPair.generate), asyncio.to_thread(KeyPair.generate)
             )
         )
+
+
+def public_key(pem: str) -> PublicKey:
+    """
+    Return the public key in a PEM text; of a private one only the public half is kept.
+
+    Raises:
+        ValueError: It holds no key, or another one than RSA or EC on the curve P-256.
+    """
+    for kind in (RSAKey, ECKey):
+        try:
+            key = kind.import_key(kind.import_key(pem).as_dict(private=False))
+        except (JoseError, ValueError, TypeError):
+            continue
+        if isinstance(key, RSAKey) or key.curve_name == "P-256":
+            return key
+    raise ValueError("neither an RSA key nor an EC key on the curve P-256")
 
 
 def service_account_json(key_id: str, user_id: str, pem: Secret, expires: datetime) -> Secret:

@@ -28,9 +28,11 @@ class Mint:
         status: HTTP status of the answer; 0 if there was none.
         error: OAuth error code or name of the fault; empty on success.
         reason: Why it was refused, more plainly than the answer says.
-        client_auth: `basic`, `post` or `none`.
+        client_auth: `basic`, `post`, `assertion` or `none`.
         scopes: Scopes as sent.
-        header: JOSE header of the assertion; empty if there was none.
+        audience: Every `audience` parameter, in order.
+        resource: Every `resource` parameter, in order.
+        header: JOSE header of the assertion (a client's too); empty if there was none.
         claims: Claims of the assertion; empty if there was none.
     """
 
@@ -41,6 +43,8 @@ class Mint:
     reason: str = ""
     client_auth: str = "none"
     scopes: tuple[str, ...] = ()
+    audience: tuple[str, ...] = ()
+    resource: tuple[str, ...] = ()
     header: dict[str, object] = field(default_factory=dict)
     claims: dict[str, object] = field(default_factory=dict)
 
@@ -60,6 +64,7 @@ class MintLog:
     def __init__(self) -> None:
         self._mints: deque[Mint] = deque(maxlen=MINT_LIMIT)
         self._arrivals = Arrivals()
+        self._ends = Arrivals()
         self._tally: Counter[tuple[str, str, bool]] = Counter()
 
     def arrive(self) -> None:
@@ -74,6 +79,7 @@ class MintLog:
         """
         self._mints.append(mint)
         self._tally[mint.grant, mint.user, mint.ok] += 1
+        self._ends.one_more()
 
     @property
     def requests(self) -> int:
@@ -111,6 +117,12 @@ class MintLog:
         Wait until *total* token requests have arrived since the start.
         """
         await self._arrivals.until(total)
+
+    async def until_ended(self, total: int) -> None:
+        """
+        Wait until *total* token requests have been answered or given up since the start.
+        """
+        await self._ends.until(total)
 
     def __len__(self) -> int:
         return len(self._mints)

@@ -1,6 +1,6 @@
 """
-OpenID Connect as far as service users meet it: discovery, keys, userinfo, health; and the
-dispatch to token endpoint and introspection.
+OpenID Connect as far as service users meet it: keys, userinfo, health; and the dispatch to
+discovery, token endpoint and introspection.
 
 Every answer carries a user-agent cookie, as ZITADEL's does: a client with a cookie jar would send
 it back. Source: ZITADEL internal/api/oidc/op.go, cmd/defaults.yaml `OIDC.CustomEndpoints`.
@@ -14,30 +14,31 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from proxy.sandbox.grants import TokenEndpoint, read_form
+from proxy.sandbox.discovery import (
+    DISCOVERY,
+    INTROSPECT,
+    KEYS,
+    METADATA,
+    REVOKE,
+    USERINFO,
+    Discovery,
+)
+from proxy.sandbox.form import read_form
+from proxy.sandbox.grants import TOKEN, TokenEndpoint
 from proxy.sandbox.hits import Hit, read_body
 from proxy.sandbox.introspection import Introspection, profile_claims
 from proxy.sandbox.origin import origin_of
 from proxy.sandbox.replies import OAuthRefusedError
-from proxy.sandbox.verify import ALGORITHMS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from proxy.sandbox.instance import Instance
 
-DISCOVERY = "/.well-known/openid-configuration"
-TOKEN = "/oauth/v2/token"
-INTROSPECT = "/oauth/v2/introspect"
-REVOKE = "/oauth/v2/revoke"
-KEYS = "/oauth/v2/keys"
-USERINFO = "/oidc/v1/userinfo"
 HEALTHZ = "/debug/healthz"
 READY = "/debug/ready"
 
 COOKIE = "zitadel.useragent"
-
-WRONG_ISSUER = "https://wrong-issuer.invalid"
 
 
 class Oidc:
@@ -50,12 +51,14 @@ class Oidc:
 
     def __init__(self, instance: Instance) -> None:
         self._instance = instance
+        self._discovery = Discovery(instance)
         self._tokens = TokenEndpoint(instance)
         self._introspection = Introspection(instance)
         self._handlers: dict[
             str, Callable[[web.Request, Hit, str], Awaitable[web.StreamResponse]]
         ] = {
-            DISCOVERY: self._discovery,
+            DISCOVERY: self._discovery.answer,
+            METADATA: self._discovery.answer,
             TOKEN: self._tokens.answer,
             INTROSPECT: self._introspection.answer,
             REVOKE: self._introspection.revoke,
@@ -89,27 +92,21 @@ class Oidc:
             )
         return response
 
-    async def _discovery(self, request: web.Request, hit: Hit, issuer: str) -> web.Response:
-        await read_body(request, hit)
-        await self._instance.faults.hold("discovery-slow")
-        if self._instance.faults.take("discovery-500"):
-            raise OAuthRefusedError("server_error", "Errors.Internal", status=500)
-        named = WRONG_ISSUER if self._instance.faults.take("discovery-wrong-issuer") else issuer
-        return web.json_response(_metadata(issuer) | {"issuer": named})
-
     async def _keys(self, request: web.Request, hit: Hit, _issuer: str) -> web.Response:
         await read_body(request, hit)
         return web.json_response(self._instance.tokens.key_set())
 
     async def _userinfo(self, request: web.Request, hit: Hit, _issuer: str) -> web.Response:
         form = await read_form(request, hit)
+        if self._instance.faults.take("userinfo-500"):
+            raise OAuthRefusedError("server_error", "Errors.Internal", status=500)
         scheme, _, text = request.headers.get("Authorization", "").partition(" ")
         if scheme != "Bearer" or not text:
             text = form.get("access_token", "")
         if not text:
             raise OAuthRefusedError("invalid_request", "access token missing", status=401)
         alive = self._instance.alive(text)
-        if alive is None:
+        if alive is None or self._instance.faults.take("userinfo-401"):
             raise OAuthRefusedError("access_denied", "access token invalid", status=401)
         hit.user = alive.user.name
         return web.json_response(
@@ -122,30 +119,3 @@ class Oidc:
     async def _ready(self, _request: web.Request, _hit: Hit, _issuer: str) -> web.Response:
         status = 412 if self._instance.faults.take("not-ready") else 200
         return web.Response(status=status, text=json.dumps("ok" if status == 200 else "not ready"))
-
-
-def _metadata(issuer: str) -> dict[str, object]:
-    client_auth = ["none", "client_secret_basic", "client_secret_post", "private_key_jwt"]
-    return {
-        "issuer": issuer,
-        "token_endpoint": issuer + TOKEN,
-        "introspection_endpoint": issuer + INTROSPECT,
-        "userinfo_endpoint": issuer + USERINFO,
-        "revocation_endpoint": issuer + REVOKE,
-        "jwks_uri": issuer + KEYS,
-        "scopes_supported": ["openid", "profile", "email", "phone", "address", "offline_access"],
-        "response_types_supported": ["code", "id_token", "id_token token"],
-        "grant_types_supported": [
-            "authorization_code",
-            "refresh_token",
-            "client_credentials",
-            "urn:ietf:params:oauth:grant-type:jwt-bearer",
-        ],
-        "subject_types_supported": ["public"],
-        "id_token_signing_alg_values_supported": ["RS256"],
-        "token_endpoint_auth_methods_supported": client_auth,
-        "token_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS[:1]),
-        "revocation_endpoint_auth_methods_supported": client_auth,
-        "introspection_endpoint_auth_methods_supported": ["client_secret_basic", "private_key_jwt"],
-        "introspection_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS[:1]),
-    }

@@ -38,7 +38,10 @@ class SandboxOptions:
         hit_limit: How many requests each record keeps; the oldest go first.
         projection_lag: How long a new user, key or secret stays unknown while the fault
             `projection-lag` is on, in seconds.
-        faults: Names of faults that are on from the start.
+        client_assertions: Whether a service user may prove who it is by a signed assertion in the
+            grant client_credentials; ZITADEL refuses that.
+        token_exchange: Whether applications may exchange tokens (RFC 8693).
+        faults: Faults that are on from the start, each `NAME` or `NAME=VALUE`.
         keys: Key pairs made earlier; None makes new ones (about 0.1 s each).
         tls: TLS context of the issuer's server; None serves plain HTTP.
         backend_tls: TLS context of the backend's server; None serves plain HTTP.
@@ -54,6 +57,8 @@ class SandboxOptions:
     external_secure: bool = False
     hit_limit: int = 10_000
     projection_lag: float = 2.0
+    client_assertions: bool = False
+    token_exchange: bool = True
     faults: tuple[str, ...] = ()
     keys: SandboxKeys | None = field(default=None, repr=False)
     tls: ssl.SSLContext | None = field(default=None, repr=False)

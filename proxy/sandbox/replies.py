@@ -76,6 +76,7 @@ class Refusal:
 HEADER_MISSING = Refusal(401, 16, "unauthenticated", "auth header missing")
 HEADER_INVALID = Refusal(401, 16, "unauthenticated", "invalid auth header", "AUTH-toLo1")
 TOKEN_INVALID = Refusal(401, 16, "unauthenticated", "Errors.Token.Invalid", "AUTH-7fs1e")
+NOT_FOR_API = Refusal(403, 7, "permission_denied", "Errors.TokenExchange.Token.NotForAPI")
 NO_ROLE = Refusal(403, 7, "permission_denied", "No matching permissions found", "AUTH-5mWD2")
 NO_ORG = Refusal(403, 7, "permission_denied", "Organisation doesn't exist", "AUTH-Bs7Ds")
 BLOCKED = Refusal(429, 8, "resource_exhausted", "Errors.Limits.Instance.Blocked", "LIMITS-molsj")

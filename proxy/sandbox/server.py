@@ -60,6 +60,7 @@ class Sandbox:
         org_id: Id of the only organisation.
         project_id: Id of the backend's project.
         application: What the backend introspects as.
+        exchanger: What may exchange tokens (RFC 8693), with a client id and a secret.
         key_json: The key file of `provisioner`, as downloaded.
         pat: The personal access token of `dev`.
         instance: The state behind both servers.
@@ -75,6 +76,7 @@ class Sandbox:
     org_id: str
     project_id: str
     application: Application
+    exchanger: Application
     key_json: Secret
     pat: Secret
     instance: Instance
@@ -110,6 +112,9 @@ class Sandbox:
         self.add_secret(self.add_user(REPORTER, roles=()))
         self.pat = self.add_pat(self.add_user(DEV))
         self.application = self.users.add_application(self.project_id, secret=make_client_secret())
+        self.exchanger = self.users.add_application(
+            self.project_id, secret=make_client_secret(), exchange=True
+        )
 
     async def _serve(self, instance: Instance) -> None:
         options = self.options
@@ -117,6 +122,8 @@ class Sandbox:
             IssuerSite(instance), host=options.host, port=options.port, tls=options.tls
         )
         self._stack.push_async_callback(runner.cleanup)
+        secure = options.external_secure and options.tls is None
+        instance.external_origin = self.url.replace("http:", "https:", 1) if secure else self.url
         backend = Backend(instance, self.application, self.url)
         await backend.start()
         self._stack.push_async_callback(backend.stop)
@@ -179,6 +186,7 @@ class Sandbox:
             key_json=self.key_json,
             client_secret=self.client_secret,
             pat=self.pat,
+            exchanger_secret=self.exchanger.secret or Secret(""),
         ).write(directory, listen=listen, admin=admin)
 
     def add_user(
@@ -217,6 +225,19 @@ class Sandbox:
         return self._credentials.key_json(
             user, pair=pair, expires=expires, visible_after=visible_after, pkcs8=pkcs8
         )
+
+    def add_public_key(self, user: ServiceUser, pem: str, key_id: str) -> None:
+        """
+        Register the public half of a key made elsewhere (RSA, or EC P-256); client assertions may
+        be signed with either, a ZITADEL assertion with RSA only.
+        """
+        self._credentials.public_key(user, pem, key_id)
+
+    def add_system_user(self, name: str, *, pair: KeyPair | None = None) -> Secret:
+        """
+        Add a System API user and return its private key as PEM; see `Credentials.system_user`.
+        """
+        return self._credentials.system_user(name, pair=pair)
 
     def add_secret(self, user: ServiceUser) -> Secret:
         """

@@ -12,6 +12,7 @@ from aiohttp import web
 from proxy.sandbox import replies
 from proxy.sandbox.api import Api
 from proxy.sandbox.control import PREFIX, Control
+from proxy.sandbox.cuts import close
 from proxy.sandbox.oidc import HEALTHZ, READY, Oidc
 from proxy.sandbox.origin import origin_of
 from proxy.sandbox.replies import api_refusal
@@ -64,11 +65,18 @@ class IssuerSite:
 
     def _in_instance(self, answer: Answer) -> Answer:
         """
-        Wrap an answer so that a request for another instance does not get it.
+        Wrap an answer so that a request for another instance does not get it, and nobody does
+        while the whole issuer is gone.
         """
+        faults = self._instance.faults
 
         async def checked(request: web.Request, hit: Hit) -> web.StreamResponse:
-            return self._stray(request) or await answer(request, hit)
+            if faults.take("down"):
+                return close(request)
+            await faults.hold("silent")
+            response = self._stray(request) or await answer(request, hit)
+            # What was under way when it went down is lost too.
+            return close(request) if faults.take("down") else response
 
         return checked
 

@@ -1,15 +1,18 @@
 """
-Token answers that are wrong in ways an issuer, or what stands before it, can be wrong.
+What a fault of the token endpoint answers instead of a token: refusals, failures, no answer at all.
 """
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from proxy.sandbox.cuts import close, drip, truncated, truncated_gzip
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from proxy.sandbox.faults import Faults
     from proxy.sandbox.mints import Mint
@@ -20,67 +23,82 @@ BLOCKED_COOKIE = "zitadel.quota.exhausted"
 
 HUGE = 2 << 20
 
-DEFAULT_ODD_EXPIRES_IN = "soon"
+# Status, error, description. Source: ZITADEL answers every refusal with 400, invalid_client too.
+OAUTH_ERRORS: Mapping[str, tuple[int, str, str]] = MappingProxyType(
+    {
+        "token-500": (500, "server_error", "Errors.Internal"),
+        "token-error-in-200": (200, "invalid_grant", "the grant is invalid or was revoked"),
+        "token-invalid-client": (400, "invalid_client", "client not found"),
+        "token-invalid-grant": (400, "invalid_grant", "the grant is invalid or was revoked"),
+        "token-unauthorized-client": (400, "unauthorized_client", "the client is not authorized"),
+        "token-invalid-scope": (400, "invalid_scope", "the scope is not allowed"),
+        "token-not-active": (400, "invalid_request", "Errors.User.NotActive"),
+    }
+)
 
 
-def broken_answer(faults: Faults, request: web.Request, mint: Mint) -> web.StreamResponse | None:
+async def broken_answer(
+    faults: Faults, request: web.Request, mint: Mint
+) -> web.StreamResponse | None:
     """
     Return what a fault of the token endpoint answers instead of a token; None if none is on.
     """
-    for name, make in _ANSWERS.items():
-        if faults.take(name):
-            response = make()
-            mint.status, mint.error, mint.reason = response.status, name, "fault"
-            return response
-    if faults.take("token-close"):
-        mint.error, mint.reason = "token-close", "fault"
+    name = next((name for name in _NAMES if faults.take(name)), "")
+    if not name:
+        return None
+    mint.error, mint.reason = name, "fault"
+    if name == "token-close":
         return close(request)
-    return None
+    mint.status = OAUTH_ERRORS[name][0] if name in OAUTH_ERRORS else 200
+    if name == "token-truncated":
+        return await truncated(request)
+    if name == "token-drip":
+        return await drip(request, faults, name)
+    response = _oauth_error(name) if name in OAUTH_ERRORS else _ANSWERS[name](faults)
+    mint.status = response.status
+    return response
 
 
-def odd_answer(faults: Faults, answer: dict[str, object]) -> None:
-    """
-    Spoil a token answer that would have been right.
-    """
-    if faults.take("no-access-token"):
-        del answer["access_token"]
-    if faults.take("no-expires-in"):
-        answer.pop("expires_in", None)
-    if faults.take("odd-expires-in"):
-        value = faults.value("odd-expires-in")
-        answer["expires_in"] = DEFAULT_ODD_EXPIRES_IN if value is None else value
+def _oauth_error(name: str) -> web.Response:
+    status, error, description = OAUTH_ERRORS[name]
+    body = {"error": error, "error_description": description}
+    return web.json_response(body, status=status, headers={"Cache-Control": "no-store"})
 
 
-def close(request: web.Request) -> web.Response:
-    """
-    Close the connection under a request; the returned response reaches nobody.
-    """
-    if request.transport is not None:
-        request.transport.abort()
-    return web.Response(status=500)
-
-
-def _blocked() -> web.Response:
-    response = web.Response(status=429, text=BLOCKED_TEXT + "\n")
+def _blocked(faults: Faults) -> web.Response:
+    response = _text(429, BLOCKED_TEXT, faults.text("token-429"))
     response.set_cookie(BLOCKED_COOKIE, "true", path="/", samesite="Lax")
     return response
 
 
-_ANSWERS: dict[str, Callable[[], web.Response]] = {
-    "token-500": lambda: web.json_response(
-        {"error": "server_error", "error_description": "Errors.Internal"}, status=500
-    ),
-    "token-503": lambda: web.Response(status=503, text="Service Unavailable\n"),
-    "token-429": _blocked,
-    "token-html": lambda: web.Response(
-        text="<!doctype html><title>Sign in</title>", content_type="text/html"
-    ),
-    "token-empty": lambda: web.Response(body=b""),
-    "token-garbage": lambda: web.Response(
-        body=b'{"access_token": \xff\xfe', content_type="application/json"
-    ),
-    "token-huge": lambda: web.json_response({"access_token": "x" * HUGE, "expires_in": 60}),
-    "token-redirect": lambda: web.Response(
-        status=307, headers={"Location": "http://elsewhere.invalid/oauth/v2/token"}
-    ),
-}
+def _text(status: int, text: str, retry_after: str = "") -> web.Response:
+    headers = {"Retry-After": retry_after} if retry_after else None
+    return web.Response(status=status, text=text + "\n", headers=headers)
+
+
+def _json_body(body: bytes) -> web.Response:
+    return web.Response(body=body, content_type="application/json")
+
+
+_ANSWERS: Mapping[str, Callable[[Faults], web.Response]] = MappingProxyType(
+    {
+        "token-400-text": lambda _: _text(400, "Bad Request"),
+        "token-429": _blocked,
+        "token-503": lambda faults: _text(503, "Service Unavailable", faults.text("token-503")),
+        "token-504": lambda _: _text(504, "Gateway Timeout"),
+        "token-html": lambda _: web.Response(
+            text="<!doctype html><title>Sign in</title>", content_type="text/html"
+        ),
+        "token-empty": lambda _: web.Response(body=b""),
+        "token-garbage": lambda _: _json_body(b'{"access_token": \xff\xfe'),
+        "token-huge": lambda _: web.json_response({"access_token": "x" * HUGE, "expires_in": 60}),
+        "token-body": lambda faults: _json_body(faults.text("token-body").encode()),
+        "token-truncated-gzip": lambda _: truncated_gzip(),
+        "token-redirect": lambda _: web.Response(
+            status=307, headers={"Location": "http://elsewhere.invalid/oauth/v2/token"}
+        ),
+    }
+)
+
+# In the order in which they are looked at; the first that is on answers.
+_NAMES = (*OAUTH_ERRORS, *_ANSWERS, "token-close", "token-truncated", "token-drip")

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Literal
 
-from joserfc import jwt
+from joserfc.jwt import encode
 
 from proxy.core.secret import Secret
 
 if TYPE_CHECKING:
+    from joserfc.jwk import RSAKey
+
     from proxy.sandbox.keys import KeyPair
-    from proxy.sandbox.users import ServiceUser
 
 # ZITADEL encrypts `V2_<session>-at_<token>:<user>` and `<token>:<user>`; base64url of that many
 # bytes has the same look and length.
@@ -41,8 +42,9 @@ class AccessToken:
         issuer: The issuer it was minted under.
         created: Seconds since the epoch.
         expires: Seconds since the epoch.
-        kind: `minted`, or `personal` for a PAT.
+        kind: `minted`, `personal` for a PAT, `system` for a JWT a system user signed itself.
         client_id: What the mint said in a `client_id` form field; empty if nothing.
+        actor: User id of who acts in the user's name; empty if nobody does.
         revoked: True once it was taken back.
     """
 
@@ -53,8 +55,9 @@ class AccessToken:
     issuer: str
     created: float
     expires: float
-    kind: Literal["minted", "personal"] = "minted"
+    kind: Literal["minted", "personal", "system"] = "minted"
     client_id: str = ""
+    actor: str = ""
     revoked: bool = False
 
 
@@ -72,13 +75,24 @@ class Tokens:
         self.signing_kid = signing_kid
         self._tokens: dict[bytes, AccessToken] = {}
 
-    def issue(self, token: AccessToken, user: ServiceUser) -> Secret:
+    @property
+    def public(self) -> RSAKey:
+        """
+        The key that verifies what `sign` signed.
+        """
+        return self._signing.public
+
+    def issue(self, token: AccessToken, *, jwt: bool = False) -> Secret:
         """
         Remember a token and return the text its holder shows.
+
+        Args:
+            token: The token.
+            jwt: Whether that text is a JWT.
         """
         if token.kind == "personal":
             text = Secret(secrets.token_urlsafe(PAT_BYTES))
-        elif user.jwt:
+        elif jwt:
             text = Secret(self.sign(_access_claims(token)))
         else:
             text = Secret(secrets.token_urlsafe(OPAQUE_BYTES))
@@ -92,7 +106,21 @@ class Tokens:
         Return the claims as a JWT signed by the issuer.
         """
         header = {"alg": "RS256", "kid": self.signing_kid}
-        return jwt.encode(header, claims, self._signing.private, algorithms=["RS256"])
+        return encode(header, claims, self._signing.private, algorithms=["RS256"])
+
+    def id_token(self, token: AccessToken) -> str:
+        """
+        Return the id_token that comes with a token; over at once, as ZITADEL's for service users.
+        """
+        now = int(token.created)
+        claims: dict[str, object] = {
+            "iss": token.issuer,
+            "sub": token.user_id,
+            "aud": list(token.audience),
+            "iat": now,
+            "exp": now,
+        }
+        return self.sign(claims | _actor_claim(token))
 
     def key_set(self) -> dict[str, list[dict[str, object]]]:
         """
@@ -138,4 +166,11 @@ def _access_claims(token: AccessToken) -> dict[str, object]:
     }
     if token.client_id:
         claims["client_id"] = token.client_id
-    return claims
+    return claims | _actor_claim(token)
+
+
+def _actor_claim(token: AccessToken) -> dict[str, object]:
+    """
+    Return who acts in the user's name, as RFC 8693 §4.1 writes it.
+    """
+    return {"act": {"sub": token.actor, "iss": token.issuer}} if token.actor else {}

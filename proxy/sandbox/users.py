@@ -17,7 +17,8 @@ from proxy.core.secret import Secret
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from joserfc.jwk import RSAKey
+    from proxy.sandbox.tokens import AccessToken
+    from proxy.sandbox.verify import PublicKey
 
 # Source: ZITADEL cmd/defaults.yaml, SecretGenerators.ClientSecret.
 SECRET_LENGTH = 64
@@ -50,7 +51,7 @@ class MachineKey:
     """
 
     key_id: str
-    public: RSAKey = field(repr=False)
+    public: PublicKey = field(repr=False)
     expires: float | None = None
     visible: float = 0.0
     created: float = 0.0
@@ -91,7 +92,7 @@ class ServiceUser:
 @dataclass(slots=True)
 class Application:
     """
-    An API application: what a resource server introspects as.
+    An application: what a resource server introspects as, or what exchanges tokens.
 
     Attributes:
         app_id: Its id.
@@ -99,6 +100,7 @@ class Application:
         project_id: The project it belongs to; tokens must have it in their audience.
         secret: Client secret; None if it has only keys.
         keys: Its keys by key id.
+        exchange: Whether it may exchange tokens: an OpenID Connect application with that grant.
     """
 
     app_id: str
@@ -106,16 +108,28 @@ class Application:
     project_id: str
     secret: Secret | None = None
     keys: dict[str, MachineKey] = field(default_factory=dict)
+    exchange: bool = False
+
+    def meant_by(self, token: AccessToken) -> bool:
+        """
+        Tell whether a token is meant for this application; a personal one is meant for all.
+        """
+        if token.kind == "personal":
+            return True
+        return self.project_id in token.audience or self.client_id in token.audience
 
 
 class Users:
     """
     Everybody the instance knows, found by name, id or login name.
+
+    System API users are not among them: they stand in the server's own settings, under `system`.
     """
 
     def __init__(self) -> None:
         self._users: dict[str, ServiceUser] = {}
         self.applications: dict[str, Application] = {}
+        self.system: dict[str, ServiceUser] = {}
         self._next_id = FIRST_ID
 
     def new_id(self) -> str:
@@ -140,11 +154,13 @@ class Users:
         self._users[name] = user
         return user
 
-    def add_application(self, project_id: str, *, secret: Secret | None = None) -> Application:
+    def add_application(
+        self, project_id: str, *, secret: Secret | None = None, exchange: bool = False
+    ) -> Application:
         """
-        Add an API application to a project.
+        Add an application to a project.
         """
-        app = Application(self.new_id(), self.new_id(), project_id, secret)
+        app = Application(self.new_id(), self.new_id(), project_id, secret, exchange=exchange)
         self.applications[app.client_id] = app
         return app
 

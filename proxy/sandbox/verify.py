@@ -1,31 +1,26 @@
 """
-Whether an assertion or a client's credentials hold: the checks ZITADEL makes, in its order.
+Whether a signed assertion holds: the checks ZITADEL makes, in its order.
 
 Source: zitadel/oidc pkg/op/verifier_jwt_profile.go and pkg/oidc/verifier.go (aud, exp, iat, sub,
-signature), pkg/op/server_http.go `parseClientCredentials`.
+signature).
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import math
-import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-from urllib.parse import unquote_to_bytes
+from typing import TYPE_CHECKING, TypeAlias
 
 from joserfc import jws
 from joserfc.errors import JoseError
-
-from proxy.core.secret import Secret
-from proxy.sandbox.replies import OAuthRefusedError
+from joserfc.jwk import ECKey, RSAKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from joserfc.jwk import RSAKey
+PublicKey: TypeAlias = RSAKey | ECKey
 
 # Source: ZITADEL internal/api/oidc/token_jwt_profile.go: NewJWTProfileVerifier(…, 1h, 1s).
 MAX_AGE = 3_600.0
@@ -34,12 +29,11 @@ OFFSET = 1.0
 # The library also allows ES256, but stored machine keys are RSA only.
 ALGORITHMS = ("RS256", "PS256")
 
-ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+# What an issuer that is not ZITADEL takes for a client's assertion.
+CLIENT_ALGORITHMS = (*ALGORITHMS, "ES256")
 
 # Ours: no honest assertion is longer, in characters.
 MAX_ASSERTION = 65_536
-
-_BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
 
 class AssertionRefusedError(Exception):
@@ -58,22 +52,24 @@ class Assertion:
     claims: dict[str, object] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class ClientAuth:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
     """
-    How a client says who it is.
+    What an assertion must keep to.
 
     Attributes:
-        how: `basic`, `post` or `none` (an assertion, or an id alone).
-        client_id: From the header if Basic was sent, else from the form.
-        secret: Likewise; empty if none was sent.
-        assertion: A client assertion; empty if none was sent.
+        audiences: `aud` must contain one of these, byte for byte.
+        now: Seconds since the epoch.
+        key_of: Finds the public key for a `kid` (empty if there is none) and an `iss`.
+        algorithms: What `alg` may be.
+        self_issued: Whether `iss` and `sub` must be the same.
     """
 
-    how: str
-    client_id: str
-    secret: Secret
-    assertion: str
+    audiences: tuple[str, ...]
+    now: float
+    key_of: Callable[[str, str], PublicKey | None]
+    algorithms: tuple[str, ...] = ALGORITHMS
+    self_issued: bool = True
 
 
 def read_assertion(text: str) -> Assertion:
@@ -95,45 +91,42 @@ def read_assertion(text: str) -> Assertion:
     return Assertion(header, claims)
 
 
-def verify_assertion(
-    text: str,
-    *,
-    issuer: str,
-    now: float,
-    key_of: Callable[[str, str], RSAKey | None],
-) -> Assertion:
+def verify_assertion(text: str, terms: Terms) -> Assertion:
     """
     Check an assertion and return its content.
-
-    Args:
-        text: The assertion as sent.
-        issuer: What `aud` must contain, byte for byte.
-        now: Seconds since the epoch.
-        key_of: Finds the public key for a `kid` and an `iss`.
 
     Raises:
         AssertionRefusedError: Something is wrong with it.
     """
     assertion = read_assertion(text)
-    claims, header = assertion.claims, assertion.header
+    claims = assertion.claims
     aud = claims.get("aud")
-    if issuer not in (aud if isinstance(aud, list) else [aud]):
+    named = aud if isinstance(aud, list) else [aud]
+    if not any(each in named for each in terms.audiences):
         raise AssertionRefusedError("aud does not contain the issuer byte for byte")
-    _check_times(claims, now)
-    subject = claims.get("sub")
-    if not isinstance(subject, str) or not subject or claims.get("iss") != subject:
+    _check_times(claims, terms.now)
+    issuer, subject = claims.get("iss"), claims.get("sub")
+    if not isinstance(subject, str) or not subject or not isinstance(issuer, str):
+        raise AssertionRefusedError("iss or sub is missing")
+    if terms.self_issued and issuer != subject:
         raise AssertionRefusedError("iss and sub are not the same id")
-    if header.get("alg") not in ALGORITHMS:
-        raise AssertionRefusedError("alg is neither RS256 nor PS256")
-    kid = header.get("kid")
-    key = key_of(kid, subject) if isinstance(kid, str) else None
+    _check_signature(text, assertion, issuer, terms)
+    return assertion
+
+
+def _check_signature(text: str, assertion: Assertion, issuer: str, terms: Terms) -> None:
+    alg, kid = assertion.header.get("alg"), assertion.header.get("kid")
+    if alg not in terms.algorithms:
+        raise AssertionRefusedError(f"alg is none of {', '.join(terms.algorithms)}")
+    key = terms.key_of(kid if isinstance(kid, str) else "", issuer)
     if key is None:
         raise AssertionRefusedError("no usable key with this kid belongs to this iss")
+    if isinstance(key, ECKey) != (alg == "ES256"):
+        raise AssertionRefusedError("alg does not fit the key")
     try:
-        jws.deserialize_compact(text, key, algorithms=list(ALGORITHMS))
+        jws.deserialize_compact(text, key, algorithms=list(terms.algorithms))
     except (JoseError, ValueError) as exc:
         raise AssertionRefusedError("the signature does not match the key") from exc
-    return assertion
 
 
 def _check_times(claims: Mapping[str, object], now: float) -> None:
@@ -144,53 +137,6 @@ def _check_times(claims: Mapping[str, object], now: float) -> None:
         raise AssertionRefusedError("iat is missing or in the future: the client's clock is fast")
     if iat < _rounded(now - MAX_AGE):
         raise AssertionRefusedError("iat is more than an hour ago")
-
-
-def parse_client(authorization: str, form: Mapping[str, str]) -> ClientAuth:
-    """
-    Read a client's credentials from the header and the form.
-
-    Args:
-        authorization: Value of the Authorization header; empty if there is none.
-        form: Parameters of the request.
-
-    Raises:
-        OAuthRefusedError: They are malformed, missing, or there are two kinds at once.
-    """
-    client_id, secret = form.get("client_id", ""), form.get("client_secret", "")
-    assertion, kind = form.get("client_assertion", ""), form.get("client_assertion_type", "")
-    by_assertion, by_post = bool(assertion and kind), bool(client_id and secret)
-    basic = _basic(authorization)
-    if by_assertion + by_post + (basic is not None) > 1:
-        raise OAuthRefusedError(
-            "invalid_request", "client authentication must not use more than one method"
-        )
-    if basic is not None:
-        return ClientAuth("basic", _unescape(basic[0]), Secret(_unescape(basic[1])), "")
-    if not client_id and not assertion:
-        raise OAuthRefusedError("invalid_request", "client_id or client_assertion must be provided")
-    if assertion and kind != ASSERTION_TYPE:
-        raise OAuthRefusedError("invalid_request", f"invalid client_assertion_type {kind[:100]}")
-    return ClientAuth("post" if secret else "none", client_id, Secret(secret), assertion)
-
-
-def _basic(authorization: str) -> tuple[bytes, bytes] | None:
-    scheme, _, value = authorization.partition(" ")
-    if scheme.lower() != "basic":
-        return None
-    try:
-        raw = base64.b64decode(value, validate=True)
-    except (binascii.Error, ValueError):
-        return None
-    client_id, colon, secret = raw.partition(b":")
-    return (client_id, secret) if colon else None
-
-
-def _unescape(half: bytes) -> str:
-    # RFC 6749 §2.3.1: both halves are form-encoded.
-    if _BAD_ESCAPE.search(half):
-        raise OAuthRefusedError("invalid_client", "invalid basic auth header")
-    return unquote_to_bytes(half.replace(b"+", b" ")).decode("utf-8", "replace")
 
 
 def _base64url(part: str) -> bytes:

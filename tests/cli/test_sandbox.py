@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 
 from proxy.config.load import load
-from proxy.sandbox.faults import FAULTS
+from proxy.sandbox.fault_list import FAULTS
 
 
 def test_the_faults_are_listed(call):
@@ -21,6 +21,58 @@ def test_the_faults_are_listed(call):
     for name, text in FAULTS.items():
         assert f"{name} " in result.stdout
         assert text in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("token-501", "no fault 'token-501'; perhaps token-50"),
+        ("zzz", "no fault 'zzz'; --list-faults shows all"),
+        ("", "no fault ''"),
+        ("token-500=1", "token-500: takes no value"),
+        ("token-slow=soon", "token-slow: write a number of seconds from 0 to 3600"),
+        ("token-429=soon", "token-429: write whole seconds, or a date"),
+        ("token-body", "token-body: needs a value"),
+    ],
+)
+def test_a_fault_that_cannot_be_is_refused(call, fault, said):
+    """
+    Before anything starts: code 2, the option, and what to write.
+    """
+    result = call("sandbox", "--fault", fault)
+
+    assert result.exit_code == 2
+    assert "'--fault'" in result.stderr
+    assert said in " ".join(result.stderr.split())
+
+
+async def test_faults_have_values_from_the_start(start):
+    """
+    Each fault that is on is shown with its value, as one line, and is on.
+    """
+    body = '{"access_token":\n"x=y"}'
+    sandbox = await start(
+        "sandbox",
+        "--fault",
+        "short-lived=5",
+        "--fault",
+        f"token-body={body}",
+        "--client-assertions",
+    )
+    issuer = await sandbox.line("issuer")
+    assert await sandbox.line("on") == "short-lived=5"
+    assert await sandbox.line("on") == r'token-body={"access_token":\n"x=y"}'
+    await sandbox.line("Ctrl-C")
+
+    async with aiohttp.ClientSession() as session:
+        async with session.get(f"{issuer}/sandbox/faults") as reply:
+            faults = (await reply.json())["faults"]
+        async with session.get(f"{issuer}/.well-known/openid-configuration") as reply:
+            signing = (await reply.json())["token_endpoint_auth_signing_alg_values_supported"]
+
+    assert (faults["short-lived"]["value"], faults["token-body"]["value"]) == (5.0, body)
+    assert "ES256" in signing
+    assert (await sandbox.end(signal.SIGTERM)).code == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

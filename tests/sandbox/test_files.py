@@ -30,7 +30,7 @@ async def test_everything_written_is_private(sandbox, tmp_path):
     assert config == directory / "proxy.yaml"
     assert mode(directory) == 0o700
     assert {path.name: mode(path) for path in directory.iterdir()} == dict.fromkeys(
-        ["proxy.yaml", "provisioner.json", "reporter.secret", "dev.pat"], 0o600
+        ["proxy.yaml", "provisioner.json", "reporter.secret", "dev.pat", "exchanger.secret"], 0o600
     )
 
 
@@ -46,6 +46,8 @@ async def test_the_files_hold_what_a_user_would_hold(sandbox, tmp_path):
     assert key["key"].startswith("-----BEGIN RSA PRIVATE KEY-----\n")
     assert (tmp_path / "reporter.secret").read_text() == sandbox.client_secret.reveal() + "\n"
     assert (tmp_path / "dev.pat").read_text() == sandbox.pat.reveal() + "\n"
+    secret = sandbox.exchanger.secret.reveal()
+    assert (tmp_path / "exchanger.secret").read_text() == secret + "\n"
 
 
 async def test_the_configuration_is_whole(sandbox, tmp_path):
@@ -71,7 +73,7 @@ async def test_the_configuration_is_whole(sandbox, tmp_path):
     assert all(route["service_user"] in users for route in config["routes"])
     assert {route["upstream"] for route in config["routes"]} == {sandbox.url, sandbox.backend_url}
     assert len({route["name"] for route in config["routes"]}) == len(config["routes"])
-    for secret in (sandbox.pat, sandbox.client_secret):
+    for secret in (sandbox.pat, sandbox.client_secret, sandbox.exchanger.secret):
         assert secret.reveal() not in path.read_text()
 
 

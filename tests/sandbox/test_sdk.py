@@ -12,7 +12,7 @@ from proxy.sandbox.server import Sandbox
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-with warnings.catch_warnings(record=True):  # the SDK imports authlib.jose, which warns
+with warnings.catch_warnings(action="ignore"):  # the SDK imports authlib.jose, which warns
     from zitadel_client.auth.client_credentials_authenticator import (
         ClientCredentialsAuthenticator,
     )

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.sandbox.verify import AssertionRefusedError, parse_client, verify_assertion
+from proxy.sandbox.clients import parse_client
+from proxy.sandbox.verify import AssertionRefusedError, Terms, verify_assertion
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -49,10 +50,10 @@ def test_hostile_assertions_are_refused_and_nothing_else(keys, header, claims, t
     """
     text = f"{part(header)}.{part(claims)}.{tail}"
 
+    terms = Terms(audiences=("i",), now=900.0, key_of=lambda _kid, _iss: keys.provisioner.public)
+
     with pytest.raises(AssertionRefusedError):
-        verify_assertion(
-            text, issuer="i", now=900.0, key_of=lambda _kid, _iss: keys.provisioner.public
-        )
+        verify_assertion(text, terms)
 
 
 @given(value=st.text(max_size=40))
