@@ -7,10 +7,11 @@ route, decision
     What to match, where it goes, as whom (`core.route`); what is to be done with one request
     (`core.decide`).
 service user, grant, token
-    A named identity at an issuer, the request that gets it a token (`core.grant`), and how long
-    that token may be handed out (`core.token`).
+    A named identity at an issuer (`core.credential`), the request that gets it a token
+    (`core.grant`), and how long that token may be handed out (`core.token`).
 keeper
-    Holds a usable token per service user and renews it ahead of its end (`tokens.keeper`).
+    Holds a usable token per service user and renews it ahead of its end (`tokens.keeper`); made
+    for a configuration, whose credentials' files it watches, in `keeping`.
 exchange
     One request and its response between a caller's connection and an upstream's (`wire.exchange`).
 gateway

@@ -9,7 +9,8 @@ Every error this project raises on purpose.
     │    ExpectationFailed 417 · HeadersTooLarge 431 · CodingNotSupported 501
     │    VersionNotSupported 505
     ├─ TokenError · issuer
-    │    MintRejected 502 · MintUnavailable 503 · MintTimeout 504 · CredentialInvalid 503
+    │    MintRejected 502 · MintUnavailable 503 (MintHeldBack) · MintTimeout 504
+    │    CredentialInvalid 503
     ├─ UpstreamError · upstream
     │    UpstreamConnect 502 · UpstreamProtocol 502 · UpstreamClosed 502 · UpstreamTimeout 504
     ├─ Overloaded · proxy 503
@@ -249,9 +250,27 @@ class VersionNotSupported(RequestRefused):
 class TokenError(ProxyError):
     """
     No token could be had for a service user. Never 401: clients read that as "log in".
+
+    Args:
+        reason: As for every error.
+        retry_after: As for every error.
+        shared: The trouble is the issuer's with whoever asks it, not this service user's alone.
+        doubtful: It looks like trouble of the issuer's but may be its no to this very credential.
     """
 
     blame: ClassVar[Blame] = "issuer"
+
+    def __init__(
+        self,
+        reason: str = "",
+        *,
+        retry_after: float | None = None,
+        shared: bool = False,
+        doubtful: bool = False,
+    ) -> None:
+        super().__init__(reason, retry_after=retry_after)
+        self.shared = shared
+        self.doubtful = doubtful
 
 
 class MintRejected(TokenError):
@@ -274,6 +293,12 @@ class MintUnavailable(TokenError):
     status = 503
     title = "Issuer unavailable"
     detail = "No token can be had from the issuer at the moment; try again later."
+
+
+class MintHeldBack(MintUnavailable):
+    """
+    The issuer was not asked: it is in trouble and left alone for a while.
+    """
 
 
 class MintTimeout(TokenError):

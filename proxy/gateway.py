@@ -19,21 +19,16 @@ line alone is remembered by the generation: callers repeat themselves.
 from __future__ import annotations
 
 import asyncio
-import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from proxy.account import account
+from proxy.addition import PRIVATE, needs_no_mark, upstream_id
 from proxy.core.admit import admit
 from proxy.core.decide import id_line
-from proxy.core.headers import (
-    MAX_FORWARDS,
-    REQUEST_ID,
-)
 from proxy.core.problem import problem
 from proxy.core.target import check_query
 from proxy.errors import (
-    BadRequest,
     BodyTooLarge,
     CallerForbidden,
     CallerUnauthenticated,
@@ -45,6 +40,7 @@ from proxy.errors import (
 )
 from proxy.known import Known
 from proxy.observe.access import no_request
+from proxy.options import ALLOWED, count_down, for_the_gateway
 from proxy.tasks import spawn
 from proxy.wire.exchange import Exchange
 from proxy.wire.message import IDEMPOTENT
@@ -62,15 +58,6 @@ if TYPE_CHECKING:
     from proxy.wire.limits import Limits
     from proxy.wire.request import RequestFields
     from proxy.wire.response import Response
-
-CACHEABLE = frozenset((b"GET", b"HEAD"))
-"""Methods whose answers caches keep without being told to (RFC 9111 §3)."""
-
-ALLOWED = (
-    b"HTTP/1.1 204 No Content\r\nAllow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n"
-    b"Cache-Control: no-store\r\n"
-)
-"""The answer to an OPTIONS that asks about this gateway itself (RFC 9110 §9.3.7)."""
 
 
 class Gateway:
@@ -245,9 +232,7 @@ class Request(Exchange):
         if known.unwelcome:
             generation.metrics.denied[CallerForbidden.code] += 1
             raise CallerForbidden(known.unwelcome)
-        if self.method == b"OPTIONS" and (
-            self.target == b"*" or fields.field(MAX_FORWARDS) == b"0"
-        ):
+        if self.method == b"OPTIONS" and for_the_gateway(self.target, fields):
             return None
         path, mark, query = self.target.partition(b"?")
         self.errand = errand = generation.errand(self.method, path, fields)
@@ -267,7 +252,7 @@ class Request(Exchange):
         if known.loops:
             raise UpstreamConnect("the upstream leads back to this proxy")
         if known.brought and plan.authorization != "replace":
-            self._inspect(plan.authorization == "keep")
+            self.foreign = known.travels(plan.authorization)
         limits = self.gateway.limits
         if limits.body and fields.length and fields.length > limits.body:
             raise BodyTooLarge(f"the body is larger than {limits.body} bytes")
@@ -275,19 +260,9 @@ class Request(Exchange):
             raise Overloaded(f"{limits.in_flight} requests are being served", retry_after=1)
         return lane
 
-    def _inspect(self, keep: bool) -> None:  # noqa: FBT001 - the route's policy, of two
-        """
-        See what the route says to an Authorization of the caller's own.
-        """
-        if not keep:
-            raise BadRequest("the request brings an Authorization that its route rejects")
-        if self.known.brought > 1:
-            raise BadRequest("the request brings more than one Authorization")
-        self.foreign = self.known.foreign
-
     def _answer_options(self) -> None:
         """
-        Say what this gateway can do (RFC 9110 §9.3.7, §7.6.2).
+        Say what this gateway can do.
         """
         self.respond(ALLOWED + id_line(self.request_id), b"", status=204)
 
@@ -326,7 +301,7 @@ class Request(Exchange):
         assert errand is not None
         lines = known.lines if known.lane is lane else known.lines_for(lane, self.fields)
         if self.method == b"OPTIONS":
-            lines = self._count_down(lines)
+            lines = count_down(lines, self.fields)
         return b"%b%b%b%b%b%b%b%b" % (
             errand.line,
             self.query,
@@ -338,15 +313,6 @@ class Request(Exchange):
             known.last,
         )
 
-    def _count_down(self, lines: bytes) -> bytes:
-        """
-        Count an OPTIONS down that may be forwarded only so many times (RFC 9110 §7.6.2).
-        """
-        left = self.fields.field(MAX_FORWARDS)
-        if left is None or not left.isdigit() or len(left) > 9:
-            return lines
-        return re.sub(rb"(?im)^(max-forwards: *)[0-9]+", rb"\g<1>%d" % (int(left) - 1), lines)
-
     # 4. Answer, or once more with a new token
 
     def answered(self, response: Response) -> bytes | None:
@@ -354,7 +320,7 @@ class Request(Exchange):
         Pass the response on, or hold a 401 that a new token may cure.
         """
         if response.status == 401 and self.lane is not None and self.token is not None:
-            if self._curable(self.lane, self.token):
+            if self._curable(self.lane):
                 _ = spawn(self.gateway.tasks, self._renew(self.lane, self.token), name="renew")
                 return None
             if self.lane.plan.replay != "never" and not self.replayed:
@@ -364,23 +330,15 @@ class Request(Exchange):
 
     def _lines(self, response: Response) -> bytes:
         """
-        Return the lines to add; one id, ours, so that the answer can be found in the log.
+        Return the lines to add to the response.
         """
-        fields = response.fields
-        for name, value in fields.aside:
-            if name == REQUEST_ID and value != self.request_id.encode():
-                self.upstream_id = value
-        line = id_line(self.request_id)
-        if fields.cached or self.known.brought or self.method not in CACHEABLE:
-            return line
-        # RFC 9111 §3.5: to a cache before us this looks like an answer to nobody in particular
-        return line if response.status == 101 else line + b"Cache-Control: private\r\n"
+        self.upstream_id = upstream_id(response, self.request_id) or self.upstream_id
+        lines = id_line(self.request_id)
+        return lines if needs_no_mark(response, self.known, self.method) else lines + PRIVATE
 
-    def _curable(self, lane: Lane, token: Token) -> bool:
-        if self.replayed or token.kind == "static":
-            return False
+    def _curable(self, lane: Lane) -> bool:
         policy = lane.plan.replay
-        if policy == "never" or not self.replayable:
+        if self.replayed or policy == "never" or not self.replayable:
             return False
         return policy == "always" or lane.plan.own_api or self.method in IDEMPOTENT
 
@@ -393,7 +351,7 @@ class Request(Exchange):
 
     async def _renew(self, lane: Lane, refused: Token) -> None:
         """
-        Have the refused token replaced, and send the request once more if that gave another one.
+        Have the refused token replaced, and send the request once more if there is a point in it.
         """
         try:
             token = await self.generation.keeper.renew(lane.plan.service_user, refused)
@@ -405,13 +363,14 @@ class Request(Exchange):
             return
         if self.done or self.response is None:
             return
-        if token.fingerprint == refused.fingerprint or not self.replayable:
+        if token is None or not self.replayable:
             self.release()
             return
         self.replayed = True
         lane.metrics.replays += 1
+        if token.fingerprint != refused.fingerprint:
+            self.token_from = "static" if token.kind == "static" else "minted"
         self.token = token
-        self.token_from = "minted"
         self.replay(self._head(lane, token))
 
     def release(self) -> None:

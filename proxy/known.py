@@ -9,7 +9,7 @@ connection it was worked out for.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from proxy.core.admit import bearer
 from proxy.core.decide import last_lines, travelling
@@ -21,6 +21,7 @@ from proxy.core.headers import (
     names_hop,
     valid_request_id,
 )
+from proxy.errors import BadRequest
 
 if TYPE_CHECKING:
     from proxy.generation import Generation, Lane
@@ -108,6 +109,19 @@ class Known:
             self.lines = travelling(lane.plan, fields, keep_id=self.names_itself)
             self.lane = lane
         return self.lines
+
+    def travels(self, policy: Literal["reject", "keep"]) -> bool:
+        """
+        Say whether the Authorization the caller brings goes up, by its route's *policy*.
+
+        Raises:
+            BadRequest: The route takes none, or there is more than one.
+        """
+        if policy == "reject":
+            raise BadRequest("the request brings an Authorization that its route rejects")
+        if self.brought > 1:
+            raise BadRequest("the request brings more than one Authorization")
+        return self.foreign
 
     def caller_of(self, fields: RequestFields) -> str | None:
         """

@@ -11,7 +11,6 @@ import contextlib
 import errno
 import gc
 import itertools
-import random
 import secrets
 import time
 from dataclasses import dataclass, field, replace
@@ -22,12 +21,13 @@ from proxy.admin.reading import read
 from proxy.admin.server import Admin
 from proxy.config.network import TcpAddress, UnixAddress
 from proxy.core.clock import Clock
-from proxy.credentials import compile_users
 from proxy.errors import ConfigError, CredentialInvalid, Problem
 from proxy.gateway import Gateway
 from proxy.generation import caller_limits, compile_generation
+from proxy.keeping import open_keeper
 from proxy.observe.access import AccessLog, ConsoleAccessLog
 from proxy.observe.crowd import Crowd
+from proxy.observe.events import LEVELS
 from proxy.observe.exposition import Exposition
 from proxy.observe.log import make_logger
 from proxy.observe.metrics import Metrics
@@ -35,16 +35,11 @@ from proxy.sockets import BATCH, CutOff, clear_socket, naming, remove_socket, wi
 from proxy.tasks import spawn
 from proxy.tls.listener import SHUTDOWN_TIME, ListenerCertificates
 from proxy.tls.watch import look_forever
-from proxy.tokens.discovery import Discovery
-from proxy.tokens.keeper import Keeper
-from proxy.tokens.line import Line, session
-from proxy.tokens.mint import Mint
-from proxy.tokens.store import MemoryStore
 from proxy.wire.downstream import Downstream
 from proxy.wire.wheel import Round
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from types import TracebackType
     from typing import Self
 
@@ -55,6 +50,7 @@ if TYPE_CHECKING:
     from proxy.generation import Generation
     from proxy.observe.reading import Reading
     from proxy.observe.sink import LineSink
+    from proxy.tokens.keeper import Keeper
     from proxy.wire.limits import Limits
     from proxy.wire.wheel import Swept
 
@@ -116,51 +112,6 @@ class Surroundings:
     clock: Clock = field(default_factory=real_clock)
     grace: float = GRACE
     connections: int = 0
-
-
-@contextlib.asynccontextmanager
-async def open_keeper(
-    loaded: Loaded,
-    environ: Mapping[str, str],
-    clock: Clock,
-    on_event: Callable[..., None] = lambda _event, **_facts: None,
-    *,
-    only: str | None = None,
-) -> AsyncIterator[Keeper]:
-    """
-    Yield a keeper for the service users of a configuration, with its own way to the issuers.
-
-    Args:
-        loaded: The configuration.
-        environ: The environment secrets may come from.
-        clock: What time it is.
-        on_event: Told of what happens to tokens.
-        only: The one service user wanted; None for all.
-
-    Raises:
-        ConfigError: A credential cannot be read or used.
-    """
-    try:
-        users = compile_users(loaded.settings, loaded.base, environ, only=only)
-    except CredentialInvalid as error:
-        raise ConfigError([Problem("service_users", error.reason, file=loaded.origin)]) from error
-    async with session() as http:
-        line = Line(http, clock.wall)
-        discovery = Discovery(line, clock.boot)
-        mint = Mint(line, discovery, clock, lambda: secrets.token_hex(16))
-        keeper = Keeper(
-            users,
-            mint,
-            MemoryStore(clock.boot),
-            clock=clock,
-            chance=random.random,  # noqa: TID251 - chance is made here
-            on_event=on_event,
-        )
-        try:
-            async with keeper:
-                yield keeper
-        finally:
-            await discovery.close()
 
 
 class Runtime:
@@ -379,8 +330,7 @@ class Runtime:
 
     def _on_token_event(self, event: str, **facts: object) -> None:
         self.metrics.on_token_event(event, **facts)
-        write = self.log.warning if event.endswith(("failed", "refused")) else self.log.info
-        write(event, **facts)
+        getattr(self.log, LEVELS[event])(event, **facts)
 
     def _on_certificate_event(self, event: str, **facts: object) -> None:
         write = self.log.info if event == "certificate.reloaded" else self.log.warning

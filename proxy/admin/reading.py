@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from proxy.core.grant import ClientSecret
 from proxy.observe.reading import Reading, UpstreamReading
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ def read(
     """
     keeper = generation.keeper
     states = keeper.states()
-    credentials = ((state.name, keeper.slot(state.name).user.credential) for state in states)
+    credentials = ((state.name, keeper.slot(state.name).credential) for state in states)
     lanes = (route.action for route in generation.table.routes)
     return Reading(
         connections=connections,
@@ -42,10 +41,16 @@ def read(
             for state in states
             if state.expires_in is not None
         },
+        token_stale={
+            state.name: state.condition == "stale"
+            for state in states
+            if state.method != "personal_access_token"
+        },
+        issuer_resting=keeper.resting(),
         credential_expiry={
             name: credential.expires
             for name, credential in credentials
-            if not isinstance(credential, ClientSecret) and credential.expires is not None
+            if credential.expires is not None
         },
         lines_dropped=lines_dropped,
     )

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from proxy.cli.terminal import config_option, load_config, run_async
-from proxy.runtime import open_keeper, real_clock
+from proxy.keeping import open_keeper
+from proxy.runtime import real_clock
 
 if TYPE_CHECKING:
     from proxy.config.load import Loaded

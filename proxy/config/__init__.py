@@ -6,6 +6,10 @@ document
 section
     A group of settings as a strict model: `model`, `route`, `limits`, `service_user`; what single
     values look like stands in `values` and `secrets`.
+method
+    How a service user has its tokens, a model each (`service_user`): by a key of its own
+    (`key_user`), as a client (`client_user`), for the tokens of others (`exchange_user`); `reading`
+    makes credentials of them.
 door
     What listeners ask of requests, and where this process listens, as `core` holds them (`door`).
 quantity
@@ -15,5 +19,6 @@ draft, finding
     is judged as the method meant (`method`).
 loaded
     A configuration that passed every check (`load`): shape (`words`), references and ties
-    (`rules`), files and keys (`files`); what is allowed but doubtful is a warning (`lint`).
+    (`rules`, `user_rules`), files and keys (`files`); what is allowed but doubtful is a warning
+    (`lint`, `ending`).
 """

@@ -97,9 +97,7 @@ class Draft:
         """
         Say *finding* with its position, or with the variable it came from.
         """
-        place = finding.place
-        if place[:1] == ("listen",) and isinstance(self.data.get("listen"), str):
-            place = ("listen",)  # one address stands for a list of one listener
+        place = self._written(finding.place)
         mark = finding.mark or self.mark(place)
         return Problem(
             _nearest(self.variables, place) or dotted(place),
@@ -109,6 +107,15 @@ class Draft:
             line=mark.line if mark else 0,
             column=mark.column if mark else 0,
         )
+
+    def _written(self, place: Place) -> Place:
+        """
+        Return *place* up to where one value stands for a list of one, which has no index.
+        """
+        for depth, part in enumerate(place):
+            if isinstance(part, int) and not isinstance(look(self.data, place[:depth]), list):
+                return place[:depth]
+        return place
 
     def problems(self, findings: Iterable[Finding]) -> tuple[Problem, ...]:
         """
@@ -133,11 +140,33 @@ def dotted(place: Place) -> str:
 
 def _showable(part: str, above: Place) -> bool:
     if len(above) == 1 and above[0] in NAMED_SECTIONS:
-        return _CHOSEN.fullmatch(part) is not None
+        return chosen_name(part)
     chosen = len(above) == 2 and above[0] in NAMED_SECTIONS  # an entry may be called "token"
-    if above and above[-1] in SECRET_SETTINGS and not chosen:
+    names = [each for each in above if isinstance(each, str)]
+    if names and names[-1] in SECRET_SETTINGS and not chosen:
         return part in SECRET_FORMS
     return _WORD.fullmatch(part) is not None
+
+
+def look(data: object, place: Place) -> object:
+    """
+    Return what stands at *place*; None if nothing does.
+    """
+    for part in place:
+        if isinstance(data, dict):
+            data = data.get(part)
+        elif isinstance(data, list) and isinstance(part, int) and part < len(data):
+            data = data[part]
+        else:
+            return None
+    return data
+
+
+def chosen_name(name: str) -> bool:
+    """
+    Tell whether *name* looks like one a user chose, so that messages may show it.
+    """
+    return _CHOSEN.fullmatch(name) is not None
 
 
 def near(name: str, known: Iterable[str]) -> str:

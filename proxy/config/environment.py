@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Final
 from pydantic_core import PydanticCustomError
 
 from proxy.config.draft import Draft, Finding, Place, near
+from proxy.config.minted import API_AUDIENCE
 from proxy.config.model import ANONYMOUS
 from proxy.config.network import parse_address
-from proxy.config.service_user import API_AUDIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -6,14 +6,16 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, assert_never
 
 from proxy.config import secrets
+from proxy.config.client_user import Client
 from proxy.config.draft import Finding, Place
+from proxy.config.exchange_user import PARTIES, TokenExchange
+from proxy.config.key_user import PrivateKeyJwt, SystemJwt
 from proxy.config.pair import read_pair
 from proxy.config.secret_source import SecretCredential, SecretFile, SecretSource
-from proxy.config.service_user import ClientCredentials, PersonalAccessToken, PrivateKeyJwt
+from proxy.config.service_user import PersonalAccessToken
 from proxy.core import key, keyfile
 from proxy.errors import CredentialInvalid
 
@@ -22,19 +24,27 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from proxy.config.rules import Entries
+    from proxy.config.service_user import ServiceUser
 
-Kind = Literal["key_json", "pem", "secret", "token", "private", "certificates"]
+Kind = Literal["key_json", "pem", "signing", "secret", "token", "private", "certificates"]
 
 
 @dataclass(frozen=True, slots=True)
 class Outside:
     """
     Something a setting points at.
+
+    Attributes:
+        place: The setting.
+        kind: What it should be.
+        source: Where it is.
+        algorithm: How it must be able to sign; None for as it can.
     """
 
     place: Place
     kind: Kind
     source: SecretSource
+    algorithm: str | None = None
 
 
 def outside(entries: Entries) -> Iterator[Outside]:
@@ -42,18 +52,10 @@ def outside(entries: Entries) -> Iterator[Outside]:
     Yield everything the settings point at, in no particular order.
     """
     for name, user in entries.service_users.items():
-        place: Place = ("service_users", name)
-        match user:
-            case PrivateKeyJwt():
-                yield from _file((*place, "key_file"), "key_json", user.key_file)
-                yield from _file((*place, "key_pem_file"), "pem", user.key_pem_file)
-            case ClientCredentials():
-                yield Outside((*place, "client_secret"), "secret", user.client_secret)
-            case PersonalAccessToken():
-                yield Outside((*place, "token"), "token", user.token)
+        yield from of_user(name, user)
     for index, listener in entries.listeners.items():
         if listener.tls:
-            place = ("listen", index, "tls")
+            place: Place = ("listen", index, "tls")
             yield from _file(
                 (*place, "client_ca_file"), "certificates", listener.tls.client_ca_file
             )
@@ -64,6 +66,39 @@ def outside(entries: Entries) -> Iterator[Outside]:
     for pair in _pairs(entries):
         yield from _file(pair.cert, "certificates", pair.cert_file)
         yield from _file(pair.key, "private", pair.key_file)
+
+
+def of_user(name: str, user: ServiceUser) -> Iterator[Outside]:
+    """
+    Yield everything a service user's settings point at: its credentials, and tokens to exchange.
+    """
+    place: Place = ("service_users", name)
+    match user:
+        case PrivateKeyJwt():
+            for index, path in enumerate(user.key_file or ()):
+                yield from _file((*place, "key_file", index), "key_json", path)
+            yield from _file((*place, "key_pem_file"), "pem", user.key_pem_file)
+        case SystemJwt():
+            yield from _file((*place, "key_pem_file"), "pem", user.key_pem_file)
+        case PersonalAccessToken():
+            for index, source in enumerate(user.token):
+                yield Outside((*place, "token", index), "token", source)
+        case Client():
+            for index, source in enumerate(user.client_secret or ()):
+                yield Outside((*place, "client_secret", index), "secret", source)
+            if user.key_pem_file is not None:
+                key_file = SecretFile(user.key_pem_file)
+                yield Outside((*place, "key_pem_file"), "signing", key_file, user.algorithm)
+            yield from _of_parties(place, user)
+        case _:
+            assert_never(user)
+
+
+def _of_parties(place: Place, user: Client) -> Iterator[Outside]:
+    if isinstance(user, TokenExchange):
+        for role, party in zip(PARTIES, (user.subject, user.actor), strict=True):
+            if party is not None and party.token is not None:
+                yield Outside((*place, role, "token"), "token", party.token)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +136,7 @@ def _file(place: Place, kind: Kind, path: Path | None) -> Iterator[Outside]:
 
 
 def check(
-    entries: Entries, base: Path, start: str, environ: Mapping[str, str], now: float
+    entries: Entries, base: Path, start: str, environ: Mapping[str, str], ends: dict[Place, float]
 ) -> Iterator[Finding]:
     """
     Yield what is wrong with the files and variables.
@@ -111,12 +146,14 @@ def check(
         base: Folder that relative paths start from.
         start: What that folder is called in messages.
         environ: The environment.
-        now: Seconds since the epoch; a key that has ended by then is refused.
+        ends: Takes when each key file's key ends, in seconds since the epoch, if it says so.
     """
     broken = set()
     for thing in outside(entries):
         try:
-            _judge(thing, base, environ, now)
+            end = _judge(thing, base, environ)
+            if end is not None:
+                ends[thing.place] = end
         except CredentialInvalid as error:
             broken.add(thing.place)
             absent = error.reason == secrets.ABSENT
@@ -140,17 +177,17 @@ def _instead_of_absent(source: SecretSource, start: str) -> str:
             return "write the path of one that does"
 
 
-def _judge(thing: Outside, base: Path, environ: Mapping[str, str], now: float) -> None:
+def _judge(thing: Outside, base: Path, environ: Mapping[str, str]) -> float | None:
+    """
+    Read *thing*; return when it ends, if it says so.
+    """
     match thing.kind, thing.source:
         case "key_json", SecretFile(path):
-            found = keyfile.parse_key_json(secrets.read_file(path, base))
-            if found.expires is not None and found.expires <= now:
-                day = datetime.fromtimestamp(found.expires, UTC).date()
-                raise CredentialInvalid(
-                    f"the key ended on {day}; download a new one in the console"
-                )
+            return keyfile.parse_key_json(secrets.read_file(path, base)).expires
         case "pem", SecretFile(path):
             key.parse_pem(secrets.read_file(path, base))
+        case "signing", SecretFile(path):
+            key.signing_key(secrets.read_file(path, base), algorithm=thing.algorithm)
         case "certificates", SecretFile(path):
             _certificates(secrets.read_public(path, base))
         case "private", SecretFile(path):
@@ -159,6 +196,7 @@ def _judge(thing: Outside, base: Path, environ: Mapping[str, str], now: float) -
             secrets.read_token(source, base, environ)
         case _, source:
             secrets.read(source, base, environ)
+    return None
 
 
 def _certificates(text: str) -> None:

@@ -9,15 +9,13 @@ from contextlib import suppress
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
+from proxy.config.client_user import ClientCredentials
 from proxy.config.door import own_listeners
 from proxy.config.draft import Finding, Place
-from proxy.config.service_user import (
-    API_AUDIENCE,
-    AUDIENCE_PREFIX,
-    ClientCredentials,
-    Minted,
-    PersonalAccessToken,
-)
+from proxy.config.exchange_user import TokenExchange
+from proxy.config.files import of_user
+from proxy.config.key_user import SystemJwt
+from proxy.config.minted import API_AUDIENCE, AUDIENCE_PREFIX, Minted
 from proxy.core.destination import Destination
 from proxy.core.secret import Secret
 
@@ -36,6 +34,9 @@ _RESERVED: Final = re.compile(
     r"|org:id:.+|org:domain:primary:.+|org:roles:id:.+)"
 )
 
+_URN: Final = "urn:zitadel:"
+_CLOUD: Final = ".zitadel.cloud"
+
 # Where ZITADEL serves its APIs: REST v1 and v2, Connect and gRPC-Web, SCIM, assets.
 _API_PATHS: Final = (
     "/admin/v1/", "/assets/v1/", "/auth/v1/", "/management/v1/", "/scim/v2/", "/system/v1/",
@@ -49,6 +50,7 @@ def lint(settings: Settings) -> Iterator[Finding]:
     """
     yield from _bare_secrets(settings)
     yield from _scopes(settings)
+    yield from _strangers(settings)
     yield from _issuers(settings)
     yield from _admin(settings)
     own = own_listeners(settings)
@@ -59,13 +61,10 @@ def lint(settings: Settings) -> Iterator[Finding]:
 
 def _bare_secrets(settings: Settings) -> Iterator[Finding]:
     for name, user in settings.service_users.items():
-        for setting, source in (
-            ("client_secret", user.client_secret if isinstance(user, ClientCredentials) else None),
-            ("token", user.token if isinstance(user, PersonalAccessToken) else None),
-        ):
-            if isinstance(source, Secret):
+        for thing in of_user(name, user):
+            if isinstance(thing.source, Secret):
                 yield Finding(
-                    ("service_users", name, setting),
+                    thing.place,
                     "the secret stands in this file itself",
                     "write {file: PATH}, {env: NAME} or {credential: NAME}",
                 )
@@ -79,12 +78,47 @@ def _scopes(settings: Settings) -> Iterator[Finding]:
             place = ("service_users", name, "scopes", index)
             if scope.startswith(AUDIENCE_PREFIX) and not scope.endswith(":aud"):
                 yield Finding(place, "has no effect without its end", 'add ":aud"')
-            elif scope.startswith("urn:zitadel:") and not _RESERVED.fullmatch(scope):
+            elif scope.startswith(_URN) and not _RESERVED.fullmatch(scope):
                 yield Finding(
                     place,
                     "is no scope ZITADEL knows; it would be dropped silently",
                     "check its spelling",
                 )
+
+
+def _strangers(settings: Settings) -> Iterator[Finding]:
+    """
+    Yield what other issuers have and ZITADEL has not, where the issuer is certainly ZITADEL.
+    """
+    for name, user in settings.service_users.items():
+        place: Place = ("service_users", name)
+        cloud = settings.issuers[user.issuer].url.host.endswith(_CLOUD)
+        if isinstance(user, SystemJwt) and cloud:
+            yield Finding(
+                (*place, "method"),
+                "ZITADEL Cloud has no system users",
+                "write method: private_key_jwt, with a service user's key_file",
+            )
+        if not isinstance(user, Minted):
+            continue
+        if not cloud and not any(scope.startswith(_URN) for scope in user.requested_scopes):
+            continue
+        if isinstance(user, ClientCredentials) and user.client_auth == "private_key_jwt":
+            yield Finding(
+                (*place, "client_auth"),
+                "ZITADEL takes no key for client_credentials",
+                "write method: private_key_jwt, with the service user's key_file",
+            )
+        if user.audience and not isinstance(user, TokenExchange):
+            yield Finding(
+                (*place, "audience"),
+                "ZITADEL reads no audience here",
+                "write audience_projects: [ID]",
+            )
+        if user.resource:
+            refuses = isinstance(user, TokenExchange)
+            does = "refuses resource (invalid_target)" if refuses else "reads no resource"
+            yield Finding((*place, "resource"), f"ZITADEL {does}", "remove it")
 
 
 def _issuers(settings: Settings) -> Iterator[Finding]:
@@ -118,16 +152,34 @@ def _address(route: Route, own: tuple[Listening, ...], place: Place) -> Iterator
             yield Finding(place, f"will not be dialled: {why}", instead)
 
 
+def reaches_issuer(settings: Settings, route: Route) -> bool:
+    """
+    Tell whether a route leads to its service user's own issuer.
+    """
+    issuer = settings.issuers[settings.service_users[route.service_user].issuer]
+    return route.upstream.origin in {url.origin for url in (issuer.url, issuer.connect_to) if url}
+
+
+def reaches_apis(settings: Settings, route: Route) -> bool:
+    """
+    Tell whether a route leads to where ZITADEL has its APIs, at its service user's own issuer.
+    """
+    path = route.upstream.path.rstrip("/") + (route.rewrite_path or route.match.path)
+    at_apis = any(path.startswith(api) or api.startswith(path) for api in _API_PATHS)
+    return at_apis and reaches_issuer(settings, route)
+
+
 def _api_route(settings: Settings, place: Place, route: Route) -> Iterator[Finding]:
     user = settings.service_users[route.service_user]
-    if not isinstance(user, Minted) or API_AUDIENCE in user.requested_scopes:
+    if not isinstance(user, Minted) or not reaches_apis(settings, route):
         return
-    issuer = settings.issuers[user.issuer]
-    origins = {url.origin for url in (issuer.url, issuer.connect_to) if url}
-    path = route.upstream.path.rstrip("/") + (route.rewrite_path or route.match.path)
-    if route.upstream.origin in origins and any(
-        path.startswith(api) or api.startswith(path) for api in _API_PATHS
-    ):
+    if isinstance(user, TokenExchange) and user.actor is not None:
+        yield Finding(
+            (*place, "service_user"),
+            f'ZITADEL\'s APIs answer 403 to tokens of "{route.service_user}", which have an actor',
+            "take another service user for this route",
+        )
+    elif API_AUDIENCE not in user.requested_scopes:
         yield Finding(
             (*place, "service_user"),
             f'ZITADEL\'s APIs answer 401 to tokens of "{route.service_user}"',

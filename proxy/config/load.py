@@ -19,6 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from proxy.config import environment, files, method, rules
 from proxy.config.draft import Draft, Finding, Mark, Place
+from proxy.config.ending import endings
 from proxy.config.lint import lint
 from proxy.config.model import Caller, Issuer, Listener, Settings
 from proxy.config.route import Route
@@ -114,7 +115,7 @@ def load(
     Args:
         source: A file, `-` for standard input, or None for the environment.
         environ: The environment; secrets may come from it.
-        now: Seconds since the epoch, to tell whether a key has ended.
+        now: Seconds since the epoch, to tell whether a credential has ended.
         stdin: Read instead of standard input.
 
     Raises:
@@ -138,7 +139,8 @@ def _judge(draft: Draft, source: Source | None, environ: Mapping[str, str], now:
     start = "the configuration file's folder"
     if not isinstance(source, Path):
         start = "the folder authproxy was started in"
-    found.extend(files.check(entries, draft.base, start, environ, now))
+    ends: dict[Place, float] = {}
+    found.extend(files.check(entries, draft.base, start, environ, ends))
     refused = {finding.place for finding in draft.findings}
     found = [each for each in found if not _below(each.place, refused)]
     if settings is None or found or draft.findings:
@@ -148,7 +150,9 @@ def _judge(draft: Draft, source: Source | None, environ: Mapping[str, str], now:
         draft.origin,
         draft.base,
         tuple(_paths(source, draft.base, entries)),
-        draft.problems([*lint(settings), *_ignored(source, environ)]),
+        draft.problems(
+            [*lint(settings), *endings(settings, ends, now), *_ignored(source, environ)]
+        ),
         draft.marks,
     )
 

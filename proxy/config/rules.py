@@ -1,9 +1,9 @@
 """
 What must hold between settings: references, names used once, routes that could tie, open doors.
 
-References, names and what a service user's settings have to do with each other are checked on the
-raw data, so that an entry with two mistakes shows both; the rest on those entries whose own shape
-is right.
+References and names are checked on the settings as they were written, so that an entry with two
+mistakes shows both, and so are service users (`user_rules`); the rest on those entries whose own
+shape is right.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING
 
 from pydantic_core import PydanticCustomError
 
-from proxy.config.draft import Finding, Place, near
+from proxy.config import user_rules
+from proxy.config.draft import Finding, Place
 from proxy.config.model import ANONYMOUS, DEFAULT_ADMIN, Caller, Issuer, Listener
 from proxy.config.network import TcpAddress, parse_admin
-from proxy.config.service_user import METHODS, conflicts
+from proxy.config.reference import check_name, written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -47,7 +48,7 @@ def check(data: Mapping[str, object], entries: Entries) -> Iterator[Finding]:
     Yield everything that does not hold.
     """
     yield from _references(data)
-    yield from _service_users(data, entries)
+    yield from user_rules.check(data)
     yield from _listeners(entries)
     yield from _admin(data, entries)
     yield from _callers(entries)
@@ -56,50 +57,17 @@ def check(data: Mapping[str, object], entries: Entries) -> Iterator[Finding]:
 
 
 def _references(data: Mapping[str, object]) -> Iterator[Finding]:
-    for user, settings in _entries(data, "service_users"):
-        place: Place = ("service_users", user, "issuer")
-        yield from _reference(data, place, settings.get("issuer"), "issuers", "issuer")
-    for index, settings in _entries(data, "routes"):
-        place = ("routes", index, "service_user")
-        yield from _reference(
-            data, place, settings.get("service_user"), "service_users", "service user"
-        )
+    for index, settings in written(data, "routes"):
+        place: Place = ("routes", index, "service_user")
+        name = settings.get("service_user")
+        yield from check_name(data, place, name, "service_users", "service user")
     for section in ("listen", "routes"):
-        for index, settings in _entries(data, section):
+        for index, settings in written(data, section):
             names = settings.get("callers")
             for at, name in enumerate(names if isinstance(names, list) else ()):
                 if name != ANONYMOUS:
                     place = (section, index, "callers", at)
-                    yield from _reference(data, place, name, "callers", "caller")
-
-
-def _entries(
-    data: Mapping[str, object], section: str
-) -> Iterator[tuple[str | int, dict[str, object]]]:
-    found = data.get(section)
-    pairs: Iterator[tuple[str | int, object]] = iter(())
-    if isinstance(found, dict):
-        pairs = iter(found.items())
-    elif isinstance(found, list):
-        pairs = iter(enumerate(found))
-    for key, settings in pairs:
-        if isinstance(settings, dict):
-            yield key, settings
-
-
-def _reference(
-    data: Mapping[str, object], place: Place, name: object, section: str, noun: str
-) -> Iterator[Finding]:
-    known = data.get(section, {})
-    if not isinstance(name, str) or not isinstance(known, dict) or name in known:
-        return
-    close = near(name, known)
-    if close:
-        yield Finding(place, f'no {noun} "{name}"', f'did you mean "{close}"?')
-    elif known:
-        yield Finding(place, f"no such {noun}", f"declare it under {section}")
-    else:
-        yield Finding(place, f"no such {noun}", f"there are none under {section} yet")
+                    yield from check_name(data, place, name, "callers", "caller")
 
 
 def _listeners(entries: Entries) -> Iterator[Finding]:
@@ -119,21 +87,6 @@ def _listeners(entries: Entries) -> Iterator[Finding]:
                 ("listen", index, "address"), f"is already listen[{seen[address]}]", "keep one"
             )
         seen.setdefault(address, index)
-
-
-def _service_users(data: Mapping[str, object], entries: Entries) -> Iterator[Finding]:
-    """
-    Yield what does not go together in those service users that have other mistakes too; the shape
-    of the others has been judged as a whole.
-    """
-    for name, settings in _entries(data, "service_users"):
-        method = METHODS.get(str(settings.get("method")))
-        if method is None or name in entries.service_users:
-            continue
-        known = method.model_fields
-        meant = {key if key in known else near(key, known): settings[key] for key in settings}
-        for what, instead in conflicts(meant):
-            yield Finding(("service_users", name), what, instead)
 
 
 def _admin(data: Mapping[str, object], entries: Entries) -> Iterator[Finding]:
@@ -178,7 +131,7 @@ def _callers(entries: Entries) -> Iterator[Finding]:
 
 def _route_names(data: Mapping[str, object]) -> Iterator[Finding]:
     seen: dict[str, str | int] = {}
-    for index, settings in _entries(data, "routes"):
+    for index, settings in written(data, "routes"):
         name = settings.get("name")
         if not isinstance(name, str):
             continue

@@ -25,16 +25,48 @@ def json_schema() -> dict[str, Any]:
         {"type": "string", "pattern": address["pattern"]},
         {key: listen.pop(key) for key in ("type", "items", "minItems")},
     ]
-    key = schema["$defs"]["PrivateKeyJwt"]
+    groups = schema["$defs"]
     ids = ["key_pem_file", "key_id", "user_id"]
-    absent = {"not": {"anyOf": [{"required": [name]} for name in ids]}}
-    key["oneOf"] = [
-        {"required": ["key_file"], **absent},
-        {"required": ids, "not": {"required": ["key_file"]}},
+    groups["PrivateKeyJwt"]["oneOf"] = [
+        {"required": ["key_file"], **_without(ids)},
+        {"required": ids, **_without(["key_file"])},
     ]
-    schema["$defs"]["Caller"] |= {"minProperties": 1, "maxProperties": 1}
+    for name in ("ClientCredentials", "TokenExchange"):
+        groups[name]["oneOf"] = _client_proofs()
+    party = groups["ExchangeParty"]
+    party["oneOf"] = [{"required": [way]} for way in ("service_user", "user_id", "token")]
+    party["dependentRequired"] = {"type": ["token"]}
+    groups["TokenExchange"] |= {
+        "if": {"properties": {"subject": {"required": ["user_id"]}}},
+        "then": {"required": ["actor"]},
+    }
+    groups["Caller"] |= {"minProperties": 1, "maxProperties": 1}
     _tidy(schema)
     return {"$schema": DRAFT, "title": "proxy.yaml", **schema}
+
+
+def _without(names: list[str]) -> dict[str, Any]:
+    return {"not": {"anyOf": [{"required": [name]} for name in names]}}
+
+
+def _client_proofs() -> list[dict[str, Any]]:
+    """
+    Return the ways a client may prove who it is: by a secret, or by a key.
+    """
+    by_key = {"client_auth": {"const": "private_key_jwt"}}
+    strays = ["key_pem_file", "key_id", "algorithm", "assertion_audience"]
+    return [
+        {
+            "required": ["client_secret"],
+            "properties": {"client_auth": {"enum": ["basic", "post"]}},
+            **_without(strays),
+        },
+        {
+            "required": ["client_auth", "key_pem_file"],
+            "properties": by_key,
+            **_without(["client_secret"]),
+        },
+    ]
 
 
 def _tidy(node: object) -> None:

@@ -89,6 +89,25 @@ def read_public(path: Path, base: Path) -> str:
     return _load(base / path, private=False)
 
 
+def path_of(source: SecretSource, base: Path, environ: Mapping[str, str]) -> Path | None:
+    """
+    Return the file the secret is read from, absolute if *base* is; None if it is in none.
+
+    Args:
+        source: Where the secret comes from.
+        base: Folder that a relative path starts from.
+        environ: The environment, which says where systemd's credentials are.
+    """
+    match source:
+        case SecretFile(path):
+            return base / path
+        case SecretCredential(name):
+            folder = environ.get("CREDENTIALS_DIRECTORY")
+            return base / folder / name if folder else None
+        case SecretEnv() | Secret():
+            return None
+
+
 def _fetch(source: SecretSource, base: Path, environ: Mapping[str, str]) -> Secret:
     match source:
         case SecretFile(path):

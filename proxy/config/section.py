@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -22,6 +22,11 @@ from pydantic import (
     WrapSerializer,
 )
 from pydantic_core import PydanticCustomError
+
+if TYPE_CHECKING:
+    from pydantic import GetJsonSchemaHandler
+    from pydantic.json_schema import JsonSchemaValue
+    from pydantic_core import CoreSchema
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -63,6 +68,37 @@ def nothing() -> Mapping[str, Any]:
 
 Items = Annotated[tuple[V, ...], BeforeValidator(_as_tuple)]
 """A list, kept as a tuple."""
+
+
+class _OneOrMany:
+    """
+    Says to the JSON Schema that one value may stand for a list of one.
+    """
+
+    def __get_pydantic_json_schema__(
+        self, core: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        many = handler(core)
+        return {"anyOf": [many["items"], many]}
+
+
+def _as_many(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else (value,)
+
+
+def _dumped_short(value: tuple[V, ...], inner: SerializerFunctionWrapHandler) -> Any:
+    dumped = inner(value)
+    return dumped[0] if len(dumped) == 1 else dumped
+
+
+OneOrMore = Annotated[
+    tuple[V, ...],
+    Field(min_length=1),
+    BeforeValidator(_as_many),
+    WrapSerializer(_dumped_short),
+    _OneOrMany(),
+]
+"""One value or a list of them, in their order; kept as a tuple."""
 
 Table = Annotated[Mapping[K, V], AfterValidator(_frozen), WrapSerializer(_dumped)]
 """Names to values, kept read-only."""

@@ -79,6 +79,8 @@ def parse_file(value: object) -> Path:
     """
     Return the path; a relative one starts at the folder of the configuration file.
     """
+    if isinstance(value, list):
+        raise wrong("is a list, and only one file can stand here", "write one path")
     if not isinstance(value, str) or not value or not value.isprintable():
         raise wrong("is no file's path", "write one, such as /run/secrets/name")
     if value.startswith("-----BEGIN"):

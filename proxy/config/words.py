@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from proxy.config.door import RequiredHeader
-from proxy.config.draft import Finding, Place, near
+from proxy.config.draft import Finding, Place, look, near
+from proxy.config.exchange_user import ExchangeParty
 from proxy.config.limits import Limits, Pools
 from proxy.config.model import (
     Caller,
@@ -40,6 +41,8 @@ SECTIONS: Final[Mapping[tuple[str, ...], type[Section]]] = {
     ("listen", "*", "tls", "certificates", "*"): ListenerCertificate,
     ("listen", "*", "require_header"): RequiredHeader,
     ("issuers", "*"): Issuer,
+    ("service_users", "*", "subject"): ExchangeParty,
+    ("service_users", "*", "actor"): ExchangeParty,
     ("callers", "*"): Caller,
     ("callers", "*", "jwt"): JwtCaller,
     ("limits",): Limits,
@@ -56,18 +59,20 @@ EXAMPLES: Final[Mapping[str, str]] = {
     "audience": "audience: ID",
     "cert_file": "cert_file: PATH",
     "client_id": "client_id: NAME",
-    "client_secret": "client_secret: {file: PATH}",
     "issuer": "issuer: NAME",
     "issuers": 'issuers: {zitadel: {url: "https://…"}}',
     "key_file": "key_file: PATH",
+    "key_pem_file": "key_pem_file: PATH",
     "method": f"method: one of {', '.join(METHODS)}",
     "name": "name: NAME",
     "routes": "routes: a list with at least one route",
     "service_user": "service_user: NAME",
     "service_users": "service_users: {NAME: {issuer: …, method: …}}",
+    "subject": "subject: {service_user: NAME}",
     "token": "token: {file: PATH}",
     "upstream": "upstream: https://HOST",
     "url": "url: https://HOST",
+    "user": "user: NAME",
     "value": "value: TEXT",
     "version": "version: 1",
 }
@@ -96,14 +101,14 @@ def translate(error: ValidationError, data: object) -> Iterator[Finding]:
     details = error.errors(include_url=False, include_input=False)
     for detail in sorted(details, key=lambda each: each["type"] != "extra_forbidden"):
         place, name_itself = _place(detail["loc"])
-        raw = _look(data, place)
+        raw = look(data, place)
         if detail["type"] == "extra_forbidden":
             finding, meant = _unknown(place, data)
             misspelt.add((*place[:-1], meant))
             yield finding
         elif detail["type"] == "missing" and place in misspelt:
             continue  # it is there under a misspelt name, which has its own finding
-        elif detail["type"] == "too_short" and raw:
+        elif detail["type"] == "too_short" and not _empty(detail, raw):
             continue  # the items are there and wrong; each has its own finding
         elif name_itself:
             what, instead = _said(detail, raw)
@@ -127,18 +132,12 @@ def _place(loc: tuple[int | str, ...]) -> tuple[Place, bool]:
     return place, name_itself
 
 
-def _look(data: object, place: Place) -> object:
+def _empty(detail: ErrorDetails, raw: object) -> bool:
     """
-    Return what stands at *place*; None if nothing does.
+    Tell whether nothing was written where there must be something; where a list is wanted, an
+    empty group is one wrong item.
     """
-    for part in place:
-        if isinstance(data, dict):
-            data = data.get(part)
-        elif isinstance(data, list) and isinstance(part, int) and part < len(data):
-            data = data[part]
-        else:
-            return None
-    return data
+    return raw == [] or (raw == {} and detail["ctx"].get("field_type") != "Tuple")
 
 
 def _said(detail: ErrorDetails, raw: object) -> Flaw:
@@ -185,8 +184,10 @@ def _unknown(place: Place, data: object) -> tuple[Finding, str]:
     meant = near(name, known)
     if meant:
         return Finding(place, f'unknown setting "{name[:40]}"', f'did you mean "{meant}"?'), meant
-    if above[:1] == ("service_users",) and any(
-        name in other.model_fields for other in METHODS.values()
+    if (
+        above[:1] == ("service_users",)
+        and len(above) == 2
+        and any(name in other.model_fields for other in METHODS.values())
     ):
         what, instead = "is no setting of this method", "remove it, or change the method"
         return Finding(place, what, instead), ""
@@ -195,8 +196,8 @@ def _unknown(place: Place, data: object) -> tuple[Finding, str]:
 
 
 def _model(place: Place, data: object) -> type[Section] | None:
-    if place[:1] == ("service_users",):
-        user = _look(data, place)
+    if place[:1] == ("service_users",) and len(place) == 2:
+        user = look(data, place)
         return METHODS.get(str(user.get("method"))) if isinstance(user, dict) else None
     head = tuple(str(part) for part in place)
     return SECTIONS.get((head[0], "*", *head[2:]) if len(head) > 1 else head)

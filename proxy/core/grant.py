@@ -2,147 +2,44 @@
 Service user → token request.
 
 With `core.key` the thin typed wrapper over authlib, which is untyped: nothing of it leaves these
-two files. A new method is a credential class here, one `case` in `token_request`, and whatever
+two files. A new method is a credential class in `core.credential`, one `case` here, and whatever
 mypy then lists. Basic credentials are made here because authlib does not form-encode their halves.
 """
 
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias, assert_never
-from urllib.parse import quote_plus
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, assert_never
+from urllib.parse import quote_plus, urlencode
 
 from authlib.oauth2.rfc6749.parameters import prepare_token_request
 
-from proxy.core.key import load_rsa, sign_assertion
+from proxy.core.credential import (
+    ClientKey,
+    ClientSecret,
+    Exchange,
+    FixedToken,
+    PrivateKey,
+    SystemKey,
+)
+from proxy.core.key import BACK_DATED, sign_assertion, sign_jwt
 from proxy.core.secret import Secret
+from proxy.core.token import Token
 
 if TYPE_CHECKING:
-    from joserfc.jwk import RSAKey
+    from proxy.core.credential import ServiceUser
 
-Method: TypeAlias = Literal["private_key_jwt", "client_credentials", "personal_access_token"]
+# RFC 7523 §2.1, RFC 6749 §4.4.2, RFC 8693 §2.1.
+JWT_BEARER: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+CLIENT_CREDENTIALS: Final = "client_credentials"
+TOKEN_EXCHANGE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"
 
-# RFC 7523 §2.1, RFC 6749 §4.4.2.
-JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
-CLIENT_CREDENTIALS = "client_credentials"
+# ZITADEL refuses a system user's JWT whose `iat` is older, in seconds.
+OLDEST: Final = 3600.0
 
-
-@dataclass(frozen=True, slots=True)
-class Issuer:
-    """
-    A ZITADEL instance, or any OAuth 2.0 issuer.
-
-    Attributes:
-        name: What proxy.yaml calls it.
-        url: The issuer identifier, byte for byte what goes into `aud`.
-        token_endpoint: Absolute URL; None to find it by discovery.
-        connect_to: `scheme://host[:port]` to really dial; Host and TLS name stay those of `url`.
-        ca_file: PEM file of the authorities to trust; None for the system's.
-    """
-
-    name: str
-    url: str
-    token_endpoint: str | None = None
-    connect_to: str | None = None
-    ca_file: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class PrivateKey:
-    """
-    A service user's RSA key; the issuer knows its public half by `key_id`.
-
-    Attributes:
-        key_id: Goes into the assertion's header as `kid`.
-        user_id: Goes into the assertion as `iss` and `sub`.
-        key: The private key, loaded once.
-        fingerprint: RFC 7638 thumbprint of the public half.
-        expires: Seconds since the epoch; None if the key file does not say.
-    """
-
-    key_id: str
-    user_id: str
-    key: RSAKey = field(repr=False, compare=False)
-    fingerprint: str
-    expires: float | None = None
-    method: ClassVar[Method] = "private_key_jwt"
-
-
-@dataclass(frozen=True, slots=True)
-class ClientSecret:
-    """
-    A client id with its secret.
-
-    Attributes:
-        client_id: On ZITADEL the service user's login name.
-        secret: The client secret.
-        auth: Where it goes: into a Basic header or into the body, never both.
-    """
-
-    client_id: str
-    secret: Secret
-    auth: Literal["basic", "post"] = "basic"
-    method: ClassVar[Method] = "client_credentials"
-
-    @property
-    def fingerprint(self) -> str:
-        """
-        Tell this secret from the one before it.
-        """
-        return self.secret.fingerprint()
-
-
-@dataclass(frozen=True, slots=True)
-class FixedToken:
-    """
-    A personal access token: sent as it is, never minted.
-
-    Attributes:
-        value: The token, white space stripped.
-        expires: Seconds since the epoch; None if nobody said (the token itself does not).
-    """
-
-    value: Secret
-    expires: float | None = None
-    method: ClassVar[Method] = "personal_access_token"
-
-    @property
-    def fingerprint(self) -> str:
-        """
-        Tell this token from the one before it.
-        """
-        return self.value.fingerprint()
-
-
-Credential: TypeAlias = PrivateKey | ClientSecret | FixedToken
-
-
-@dataclass(frozen=True, slots=True)
-class ServiceUser:
-    """
-    A named identity at an issuer, with one method.
-
-    Attributes:
-        name: What proxy.yaml calls it.
-        issuer: Where its tokens come from.
-        credential: How it proves who it is.
-        scopes: What it asks for; order and repetition do not matter.
-        required: Whether the proxy is ready only once this user has a token.
-    """
-
-    name: str
-    issuer: Issuer
-    credential: Credential
-    scopes: tuple[str, ...] = ()
-    required: bool = True
-
-    @property
-    def method(self) -> Method:
-        """
-        Name the method as proxy.yaml does.
-        """
-        return self.credential.method
+# RFC 7523 §2.2.
+CLIENT_ASSERTION: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +50,7 @@ class TokenRequest:
     Attributes:
         body: The form.
         authorization: The value of the Authorization header; None if the form says it all.
-        hide: What an answer must not make us repeat: the assertion, the client secret.
+        hide: What an answer must not make us repeat: assertions, secrets, exchanged tokens.
     """
 
     body: Secret
@@ -170,87 +67,127 @@ class TokenRequest:
         return headers
 
 
-def private_key(
-    pem: Secret, *, key_id: str, user_id: str, expires: float | None = None
-) -> PrivateKey:
-    """
-    Load a PEM text (PKCS#1 as ZITADEL writes it, or PKCS#8) into a `PrivateKey`.
-
-    Args:
-        pem: The text of the key.
-        key_id: The id the issuer gave the key.
-        user_id: The id of the service user the key belongs to.
-        expires: Seconds since the epoch when the issuer stops accepting it; None if unknown.
-
-    Raises:
-        CredentialInvalid: Not an unencrypted RSA private key of 2048 bits or more.
-    """
-    key = load_rsa(pem, key_id)
-    return PrivateKey(key_id, user_id, key, key.thumbprint(), expires)
-
-
-def token_request(user: ServiceUser, wall: float, jti: str) -> TokenRequest:
+def token_request(user: ServiceUser, wall: float, jti: str, endpoint: str = "") -> TokenRequest:
     """
     Build the request that gets *user* a token.
 
     Args:
-        user: A service user with a method that mints.
-        wall: Seconds since the epoch, UTC.
+        user: A service user with a method that asks its issuer; a token exchange has the tokens
+            of its parties.
+        wall: Seconds since the epoch, UTC, by the issuer's clock.
         jti: A text never used before; the assertion's id.
+        endpoint: The token endpoint; for client assertions that are meant for it.
 
     Raises:
         CredentialInvalid: The key's own expiry has passed.
-        ValueError: A personal access token, which is never minted.
+        ValueError: A personal access token or a system key, which ask nobody.
     """
-    scope = " ".join(sorted(set(user.scopes)))
     match user.credential:
         case PrivateKey() as key:
             assertion = sign_assertion(key, user.issuer.url, wall, jti)
-            form = _form(JWT_BEARER, assertion=assertion.reveal(), scope=scope)
+            form = _form(user, JWT_BEARER, assertion=assertion.reveal())
             return TokenRequest(form, hide=(assertion,))
-        case ClientSecret() as client:
-            return _client_request(client, scope)
-        case FixedToken():
-            raise ValueError("a personal access token is never minted")
+        case ClientSecret() | ClientKey() as client:
+            proof = _proof(client, user, wall, jti, endpoint)
+            return _client_request(proof, _form(user, CLIENT_CREDENTIALS, **proof.fields))
+        case Exchange() as exchange:
+            proof = _proof(exchange.client, user, wall, jti, endpoint)
+            parties, hide = _parties(exchange)
+            form = _form(user, TOKEN_EXCHANGE, **parties, **proof.fields)
+            return _client_request(proof, form, hide)
+        case FixedToken() | SystemKey():
+            raise ValueError(f"a token by {user.method} is never minted by an issuer")
         case _:
             assert_never(user.credential)
 
 
-def identity(user: ServiceUser) -> tuple[str, ...]:
+def system_token(user: ServiceUser, wall: float, jti: str, born: float) -> Token:
     """
-    Return what a token of *user* depends on, without any secret.
+    Sign a token for ZITADEL's System API, which takes a user's own JWT as the bearer.
 
-    Two users, or one before and after a reload, with equal identities may share a token.
+    Args:
+        user: A service user with a system key.
+        wall: Seconds since the epoch, UTC, by the issuer's clock.
+        jti: A text never used before.
+        born: Boot-clock seconds now.
     """
     credential = user.credential
-    match credential:
-        case PrivateKey():
-            who: tuple[str, ...] = (credential.user_id, credential.key_id)
+    if not isinstance(credential, SystemKey):
+        raise TypeError("not a system key")
+    life = min(credential.lifetime, OLDEST - BACK_DATED)
+    signed = sign_jwt(credential.key, credential.user, user.issuer.url, wall, jti, life)
+    return Token(signed, born, life, "minted")
+
+
+@dataclass(frozen=True, slots=True)
+class _Proof:
+    """
+    A client's authentication: exactly one way (RFC 6749 §2.3), as fields of the form or as the
+    header's value; and the secret in it.
+    """
+
+    secret: Secret
+    fields: dict[str, str]
+    authorization: Secret | None = None
+
+
+def _proof(
+    client: ClientSecret | ClientKey, user: ServiceUser, wall: float, jti: str, endpoint: str
+) -> _Proof:
+    match client:
+        case ClientSecret(auth="basic"):
+            return _Proof(client.secret, {}, _basic(client.client_id, client.secret))
         case ClientSecret():
-            who = (credential.client_id,)
-        case FixedToken():
-            who = ()
+            text = client.secret.reveal()
+            return _Proof(client.secret, {"client_id": client.client_id, "client_secret": text})
+        case ClientKey():
+            audience = user.issuer.url if client.audience == "issuer" else endpoint
+            signed = sign_jwt(client.key, client.client_id, audience, wall, jti)
+            fields = {
+                "client_id": client.client_id,
+                "client_assertion_type": CLIENT_ASSERTION,
+                "client_assertion": signed.reveal(),
+            }
+            return _Proof(signed, fields)
         case _:
-            assert_never(credential)
-    scopes = tuple(sorted(set(user.scopes)))
-    return (user.issuer.url, credential.method, *who, credential.fingerprint, *scopes)
+            assert_never(client)
 
 
-def _client_request(client: ClientSecret, scope: str) -> TokenRequest:
+def _parties(exchange: Exchange) -> tuple[dict[str, str], tuple[Secret, ...]]:
     """
-    Build the request with exactly one client authentication (RFC 6749 §2.3).
+    Return the form's fields that say whose token it is about (RFC 8693 §2.1), and their secrets.
     """
-    hide = (client.secret,)
-    if client.auth == "basic":
-        form = _form(CLIENT_CREDENTIALS, scope=scope)
-        return TokenRequest(form, _basic(client.client_id, client.secret), hide)
-    text = client.secret.reveal()
-    fields = {"client_id": client.client_id, "client_secret": text}
-    return TokenRequest(_form(CLIENT_CREDENTIALS, scope=scope, **fields), None, hide)
+    fields: dict[str, str] = {}
+    hide: list[Secret] = []
+    for role, party in (("subject", exchange.subject), ("actor", exchange.actor)):
+        if party is None:
+            continue
+        if party.token is None:
+            raise ValueError(f"the {role} has no token yet")
+        fields[f"{role}_token"] = party.token.reveal()
+        fields[f"{role}_token_type"] = party.token_type
+        hide.append(party.token)
+    if exchange.requested_type is not None:
+        fields["requested_token_type"] = exchange.requested_type
+    return fields, tuple(hide)
 
 
-def _form(grant_type: str, **fields: str) -> Secret:
-    return Secret(str(prepare_token_request(grant_type, **fields)))
+def _client_request(proof: _Proof, form: Secret, hide: tuple[Secret, ...] = ()) -> TokenRequest:
+    secrets = (proof.secret, *hide)
+    as_sent = tuple(Secret(quote_plus(each.reveal())) for each in secrets)
+    if proof.authorization is not None:
+        pair = proof.authorization.reveal().removeprefix("Basic ")
+        as_sent += (Secret(pair), Secret(pair.rstrip("=")))
+    return TokenRequest(form, proof.authorization, tuple(dict.fromkeys((*as_sent, *secrets))))
+
+
+def _form(user: ServiceUser, grant_type: str, **fields: str) -> Secret:
+    scope = " ".join(sorted(set(user.scopes)))
+    form = str(prepare_token_request(grant_type, scope=scope, **fields))
+    # RFC 8693 §2.1, RFC 8707 §2: each value is a parameter of its own, which authlib cannot say.
+    more = [("audience", value) for value in user.audience]
+    more += [("resource", value) for value in user.resource]
+    return Secret(f"{form}&{urlencode(more)}" if more else form)
 
 
 def _basic(client_id: str, secret: Secret) -> Secret:

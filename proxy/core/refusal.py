@@ -9,6 +9,7 @@ others with 401, and its versions differ in both. Only a 429 is decided by its s
 
 from __future__ import annotations
 
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from proxy.errors import MintRejected, MintUnavailable, TokenError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from proxy.core.grant import Method
+    from proxy.core.credential import Method
     from proxy.core.secret import Secret
 
 # Ours: an issuer may ask for patience, not for silence.
@@ -45,7 +46,7 @@ _CODED: dict[str, str] = {
     "unsupported_grant_type": "the issuer does not know this grant; check the method and the"
     " token endpoint",
     "invalid_scope": "the issuer does not grant a scope that was asked for; check scopes",
-    "invalid_target": "the issuer does not know the audience that was asked for",
+    "invalid_target": "the issuer does not know the audience or resource that was asked for",
     "invalid_request": "the issuer found the request malformed",
     "access_denied": "the issuer denied access to this service user",
 }
@@ -58,6 +59,9 @@ _INVALID_CLIENT: dict[Method, str] = {
     "client_credentials": "the issuer does not know the client or its secret; client_id is the"
     " service user's login name",
     "personal_access_token": "the issuer does not know the client",
+    "system_jwt": "the issuer does not know the client",
+    "token_exchange": "the issuer does not know the client or its secret; at ZITADEL it is an"
+    " application with the grant type token exchange, not a service user",
 }
 
 _INTERNAL_ERROR = (
@@ -95,13 +99,19 @@ def refusal(
     )
     if status == 429:
         words = "the issuer throttles: a rate limit, an exhausted quota or a blocked instance"
-        return MintUnavailable(words + said, retry_after=retry_after)
+        return MintUnavailable(words + said, retry_after=retry_after, shared=True)
     words = _final(status, code, described, method)
     if words:
         return MintRejected(words + said)
     if code in _PASSING or status >= 500 or status in {408, 425}:
-        words = _passing(status, code, method)
-        return MintUnavailable(words + said, retry_after=retry_after)
+        doubtful = _doubtful(status, code, method)
+        words = _INTERNAL_ERROR if doubtful else "the issuer is in trouble"
+        return MintUnavailable(
+            words + said,
+            retry_after=retry_after,
+            shared=status >= 500 and code not in _PASSING,
+            doubtful=doubtful,
+        )
     return _by_status(status, body, said)
 
 
@@ -120,11 +130,21 @@ def retry_after_seconds(value: str | None, wall: float) -> float | None:
     text = value.strip()
     if text.isascii() and text.isdigit():
         return min(float(text), MAX_RETRY_AFTER)
+    moment = http_date(text)
+    return None if moment is None else min(max(moment - wall, 0.0), MAX_RETRY_AFTER)
+
+
+def http_date(text: str) -> float | None:
+    """
+    Return the seconds since the epoch that an HTTP date names; None if it names none.
+
+    Source: RFC 9110 §5.6.7; the oldest of its three forms has no zone and means UTC as well.
+    """
     try:
-        seconds = parsedate_to_datetime(text).timestamp() - wall
-    except (ValueError, TypeError, IndexError, OverflowError):
+        moment = parsedate_to_datetime(text)
+        return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, TypeError, IndexError, OverflowError, OSError):
         return None
-    return min(max(seconds, 0.0), MAX_RETRY_AFTER)
 
 
 def _answer(body: bytes) -> dict[str, Any]:
@@ -148,10 +168,12 @@ def _final(status: int, code: str, described: str, method: Method) -> str:
     return next((w for key, w in _DESCRIBED.items() if key in described), _CODED[code])
 
 
-def _passing(status: int, code: str, method: Method) -> str:
-    if status == 500 and code == "server_error" and method == "private_key_jwt":
-        return _INTERNAL_ERROR
-    return "the issuer is in trouble"
+def _doubtful(status: int, code: str, method: Method) -> bool:
+    """
+    Say whether an internal error may be ZITADEL's answer to a bad assertion: versions of about
+    2.43 to 4.13 give that one.
+    """
+    return status == 500 and code == "server_error" and method == "private_key_jwt"
 
 
 def _by_status(status: int, body: bytes, said: str) -> TokenError:

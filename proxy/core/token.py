@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from proxy.core.answer import quoted, read_object
@@ -95,6 +95,12 @@ class Token:
         if self.kind == "static":
             return math.inf
         return self.born + self.lifetime * (RENEW_FROM + RENEW_SPAN * chance)
+
+    def aged(self, seconds: float) -> Token:
+        """
+        Return this token as if it had been asked for so many seconds earlier.
+        """
+        return replace(self, born=self.born - seconds)
 
     def __repr__(self) -> str:
         lives = "no stated end" if math.isinf(self.lifetime) else f"lives {self.lifetime:.0f} s"

@@ -141,6 +141,8 @@ class Exposition(Collector):
         yield from _numbers(declared.MINTS, {**none, **metrics.mints}.items())
         yield from _histograms(declared.MINT_DURATION, _labelled(metrics.mint_durations))
         yield from _numbers(declared.TOKEN_EXPIRY, _labelled(reading.token_expiry))
+        yield from _numbers(declared.TOKEN_STALE, _labelled(reading.token_stale))
+        yield from _numbers(declared.ISSUER_RESTING, _labelled(reading.issuer_resting))
         yield from _numbers(declared.CREDENTIAL_EXPIRY, _labelled(reading.credential_expiry))
 
 

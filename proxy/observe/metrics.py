@@ -122,6 +122,18 @@ TOKEN_CACHE = Family(
     " renewing it fails), static.",
     ("service_user", "result"),
 )
+TOKEN_STALE = Family(
+    "authproxy_token_stale",
+    "gauge",
+    "1 while the token at hand goes on being used because renewing it fails.",
+    ("service_user",),
+)
+ISSUER_RESTING = Family(
+    "authproxy_issuer_resting",
+    "gauge",
+    "1 while an issuer is left alone after token requests have failed in a row.",
+    ("issuer",),
+)
 REPLAYS = Family(
     "authproxy_replays_total",
     "counter",
@@ -169,6 +181,8 @@ FAMILIES = (
     MINT_DURATION,
     TOKEN_EXPIRY,
     TOKEN_CACHE,
+    TOKEN_STALE,
+    ISSUER_RESTING,
     REPLAYS,
     CREDENTIAL_EXPIRY,
     CALLERS_DENIED,

@@ -41,7 +41,9 @@ class Reading:
         upstreams: Server address → how its connections fare.
         minting: The service users tokens are minted for.
         token_expiry: Service user → seconds since the epoch.
-        credential_expiry: Service user → seconds since the epoch.
+        token_stale: Service user → whether its token is used on because renewing it fails.
+        issuer_resting: Issuer → whether it is left alone for a while.
+        credential_expiry: Service user → seconds since the epoch; of the credential in use.
         lines_dropped: Log lines lost so far.
     """
 
@@ -49,5 +51,7 @@ class Reading:
     upstreams: Mapping[str, UpstreamReading] = field(default_factory=dict)
     minting: tuple[str, ...] = ()
     token_expiry: Mapping[str, float] = field(default_factory=dict)
+    token_stale: Mapping[str, bool] = field(default_factory=dict)
+    issuer_resting: Mapping[str, bool] = field(default_factory=dict)
     credential_expiry: Mapping[str, float] = field(default_factory=dict)
     lines_dropped: int = 0

@@ -4,10 +4,12 @@ What is remembered of failed mints: how long to leave the issuer alone.
 This file knows no clock and no chance; both come as arguments. There is one `Backoff` per service
 user, and it is the only place where failures have consequences:
 
-- A permanent refusal (`MintRejected`, `CredentialInvalid`) is remembered for seconds, growing with
-  each one in a row, and answers every caller meanwhile: a burst must not hammer the issuer.
-- A passing failure is not remembered, unless the issuer said Retry-After: then it is, that long.
-- Background work waits longer than callers do: exponentially, with full jitter.
+- A failure answers every caller for seconds that grow with each one in a row: a burst must not
+  hammer the issuer. A permanent refusal (`MintRejected`, `CredentialInvalid`) does so for longer; a
+  passing failure for a random part of the wait, so that many proxies do not come back as one.
+- An issuer that says Retry-After is left alone that long.
+- Renewal waits as callers do, up to a minute while there is a token to go on with. What is the issuer's trouble with everybody is the breaker's
+  as well (`tokens.breaker`); once that closes, passing failures are forgiven.
 - A token refused by an upstream (401) may be replaced at once, but the next one soon after has to
   wait, longer each time: a missing scope would otherwise cost a mint per request.
 """
@@ -23,6 +25,7 @@ FIRST_HOLD = 2.0
 LONGEST_HOLD = 60.0
 FIRST_RETRY = 1.0
 LONGEST_RETRY = 60.0
+LONGEST_WAIT = 10.0
 FIRST_COOL_DOWN = 5.0
 LONGEST_COOL_DOWN = 300.0
 
@@ -37,16 +40,17 @@ class Backoff:
     Attributes:
         error: The last failure; None after a success.
         failures: Failed mints in a row.
-        retry_at: Boot-clock seconds before which background work does not ask again.
+        final: Whether the last failure passes only if somebody acts.
+        retry_at: Boot-clock seconds before which nobody asks again.
     """
 
-    __slots__ = ("_cool_down", "_cool_until", "_hold_until", "error", "failures", "retry_at")
+    __slots__ = ("_cool_down", "_cool_until", "error", "failures", "final", "retry_at")
 
     def __init__(self) -> None:
         self.error: TokenError | None = None
         self.failures = 0
+        self.final = False
         self.retry_at = -math.inf
-        self._hold_until = -math.inf
         self._cool_down = 0.0
         self._cool_until = -math.inf
 
@@ -56,34 +60,46 @@ class Backoff:
         """
         self.error = None
         self.failures = 0
-        self.retry_at = self._hold_until = -math.inf
+        self.final = False
+        self.retry_at = -math.inf
 
-    def failed(self, error: TokenError, now: float, chance: float) -> None:
+    def failed(self, error: TokenError, now: float, chance: float, *, urgent: bool = True) -> None:
         """
         Remember that a mint failed.
 
         Args:
             error: Why.
             now: Boot-clock seconds.
-            chance: From 0 up to 1; spreads the background retry over the whole wait.
+            chance: From 0 up to 1; spreads the next attempt over the whole wait.
+            urgent: There is no token to go on with.
         """
         self.error = again(error)  # without its traceback, whose frames would stay alive
         self.failures += 1
         steps = min(self.failures - 1, 16)
-        if isinstance(error, (MintRejected, CredentialInvalid)):
-            self._hold_until = now + min(FIRST_HOLD * 2**steps, LONGEST_HOLD)
-        elif error.retry_after is not None:
-            self._hold_until = now + error.retry_after
-        wait = chance * min(FIRST_RETRY * 2**steps, LONGEST_RETRY)
-        self.retry_at = max(now + wait, self._hold_until)
+        self.final = isinstance(error, (MintRejected, CredentialInvalid))
+        if self.final:
+            wait = min(FIRST_HOLD * 2**steps, LONGEST_HOLD)
+        else:
+            longest = LONGEST_WAIT if urgent else LONGEST_RETRY
+            wait = chance * min(FIRST_RETRY * 2**steps, longest)
+        self.retry_at = now + max(wait, error.retry_after or 0.0)
 
     def standing(self, now: float) -> TokenError | None:
         """
         Return the failure that still answers whoever asks at *now*, or None to try again.
         """
-        if self.error is None or now >= self._hold_until:
+        if self.error is None or now >= self.retry_at:
             return None
-        return again(self.error, retry_after=self._hold_until - now)
+        return again(self.error, retry_after=self.retry_at - now)
+
+    def forgive(self, *, final: bool = False) -> None:
+        """
+        Let the next who asks try at once: the issuer is well again, or, where *final* failures are
+        meant too, the credential is another one.
+        """
+        if final or not self.final:
+            self.failures = 0
+            self.retry_at = -math.inf
 
     def may_replace(self, now: float) -> bool:
         """
@@ -106,4 +122,4 @@ def again(error: TokenError, *, retry_after: float | None = None) -> TokenError:
     their tracebacks.
     """
     wait = error.retry_after if retry_after is None else retry_after
-    return type(error)(error.reason, retry_after=wait)
+    return type(error)(error.reason, retry_after=wait, shared=error.shared, doubtful=error.doubtful)

@@ -8,12 +8,16 @@ Theory of operation
    flight belongs to the keeper: whoever leaves cancels nothing (`tokens.flight`).
 3. A flight looks into the store first, then asks the issuer (`tokens.supply`). Its outcome, token
    or failure, reaches all who wait. What a failure means for those who come later is the backoff's
-   to say, and only its (`tokens.backoff`).
+   and the breaker's to say, and only theirs (`tokens.backoff`, `tokens.breaker`).
 4. Renewal starts at a jittered 75 to 85 % of a token's life. While it fails the old token goes on
    being served to its true end. A token nobody wanted is not renewed; its user stays ready.
-5. A token that an upstream refused is taken away only if it is still the one at hand, so a burst
-   of refusals causes one mint.
+5. A token that an upstream refused is `tokens.refusals`' business.
 6. A personal access token is at hand from the start and is never minted.
+7. While an issuer is left alone the keeper knocks at its door; once it is well again, all that had
+   failed is due at once.
+8. A token's end is told by the boot clock, which counts through a sleep. Should the wall clock
+   leap ahead of it, there may have been a pause that no clock counted (a machine that was frozen),
+   so tokens are taken to be that much older; the old reckoning is kept in reserve.
 
 `tick` does what is due and says when to come back; the loop around it is `_watch`. Tests call
 `tick` by hand and drive the clock.
@@ -29,31 +33,38 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from proxy.errors import CredentialInvalid, MintRejected, TokenError
+from proxy.core.credential import SystemKey
+from proxy.errors import CredentialInvalid, TokenError
 from proxy.tasks import spawn
 from proxy.tokens.backoff import again
 from proxy.tokens.flight import Flights
-from proxy.tokens.slot import EXPIRED, REFUSED, REFUSED_AGAIN, Slot
+from proxy.tokens.refusals import Refusals
+from proxy.tokens.slot import EXPIRED, Slot
 from proxy.tokens.supply import Supply
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
     from types import TracebackType
     from typing import Self
 
-    from proxy.core.clock import Clock
-    from proxy.core.grant import ServiceUser
+    from proxy.core.credential import Issuer, ServiceUser
     from proxy.core.token import Token
-    from proxy.tokens.slot import UserState
-    from proxy.tokens.store import Store
-    from proxy.tokens.supply import Mints, OnEvent
+    from proxy.tokens.means import Means
+    from proxy.tokens.state import UserState
 
-# Ours, in seconds. The longest bounds how late a renewal can be after the machine slept.
-LONGEST_PAUSE = 5.0
+# Ours, in seconds. The longest bounds how late a leap of the clock is noticed, and how late a
+# renewal can be after the machine slept.
+LONGEST_PAUSE = 1.0
 SHORTEST_PAUSE = 0.01
 
 # Ours, in seconds: two mints' worth of deadline, and time to retry.
 START_BOUND = 30.0
+
+# Ours, in seconds: a caller waits that long for the next attempt rather than being turned away.
+PATIENCE = 1.0
+
+# Ours, in seconds: clocks that are being adjusted drift apart by less between two ticks.
+LEAP = 2.0
 
 
 class Keeper:
@@ -62,31 +73,22 @@ class Keeper:
 
     Args:
         users: The service users.
-        mint: Gets a new token for one (`tokens.mint.Mint`).
-        store: Where tokens outlive this keeper.
-        clock: Boot time for deadlines, wall time for stated expiries.
-        chance: Returns a number from 0 up to 1, another one each time.
-        on_event: Told of `token.minted`, `token.mint_failed`, `token.renewal_failed`,
-            `token.dropped` and `token.refused`.
+        means: Its surroundings.
         start_bound: Seconds after which readiness no longer waits for first tokens.
     """
 
-    def __init__(  # noqa: PLR0913 - its whole surroundings, written in one place, by keyword
-        self,
-        users: Iterable[ServiceUser],
-        mint: Mints,
-        store: Store,
-        *,
-        clock: Clock,
-        chance: Callable[[], float],
-        on_event: OnEvent,
-        start_bound: float = START_BOUND,
+    def __init__(
+        self, users: Iterable[ServiceUser], means: Means, *, start_bound: float = START_BOUND
     ) -> None:
+        self._means = means
+        self._clock = clock = means.clock
         self._slots = {user.name: Slot(user) for user in users}
-        self._supply = Supply(mint, store, clock, chance, on_event)
-        self._clock = clock
+        self._issuers = {slot.user.issuer.place: slot.user.issuer for slot in self._slots.values()}
+        self._supply = Supply(means, self.get, self._recovered)
+        self._refusals = Refusals(means, self._supply, self)
         self._bound = clock.boot() + start_bound
-        self._flights: Flights[Token | TokenError] = Flights()
+        self._apart = clock.wall() - clock.boot()
+        self._flights: Flights[Any] = Flights()
         self._tasks: set[asyncio.Task[Any]] = set()  # the watch
         self._woken = asyncio.Event()
         for slot in self._slots.values():
@@ -109,6 +111,7 @@ class Keeper:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._flights.close()
+        await self._refusals.close()
 
     def slot(self, name: str) -> Slot:
         """
@@ -128,15 +131,14 @@ class Keeper:
         token = slot.token
         if token is not None and token.usable(self._clock.boot()):
             return token
-        return await self._landed(slot)
+        return await self.landed(slot)
 
-    async def renew(self, name: str, refused: Token) -> Token:
+    async def renew(self, name: str, refused: Token) -> Token | None:
         """
-        Return a token after an upstream answered *refused* with 401.
+        Return a token to try once more with, after an upstream answered *refused* with 401.
 
-        The answer is *refused* itself (compare fingerprints) if another token would not help: a
-        personal access token, or one that replaced a refused token moments ago. Then the 401 is
-        the caller's to see.
+        It may be *refused* itself, if that is so young that not all of its issuer knew it. None
+        if another try would not help: then the 401 is the caller's to see.
 
         Raises:
             TokenError: There is none to be had.
@@ -146,30 +148,43 @@ class Keeper:
         if token is None or token.fingerprint != refused.fingerprint:
             return await self.get(name)
         slot.used = True
-        if token.kind == "static":
-            if slot.doubt(CredentialInvalid(REFUSED)):
-                self._supply.tell("token.refused", slot, reason=REFUSED)
-            return token
-        if not slot.backoff.may_replace(self._clock.boot()):
-            if slot.doubt(MintRejected(REFUSED_AGAIN)):
-                self._supply.tell("token.refused", slot, reason=REFUSED_AGAIN)
-            return token
-        slot.empty(refused=True)
-        self._supply.tell("token.dropped", slot, reason="refused", fingerprint=token.fingerprint)
-        return await self._landed(slot)
+        return await self._refusals.answer(slot, token)
+
+    def rotate(self, user: ServiceUser) -> None:
+        """
+        Take over a service user's new credentials.
+
+        A token at hand lives on unless the user says otherwise, and is renewed at once, so that a
+        credential that does not work is found out while there is time.
+        """
+        slot = self._slots[user.name]
+        minted_by = slot.minted_by
+        slot.take(user)
+        if slot.static:
+            slot.load(self._clock)
+        else:
+            slot.due = self._clock.boot()
+            if user.on_rotation == "drop" and minted_by and minted_by not in user.credentials:
+                token = slot.token
+                slot.empty(refused=True)
+                self._tell_dropped(slot, "rotated", token)
+        self._woken.set()
 
     def tick(self) -> float:
         """
         Start what is due; return when something will be (boot-clock seconds, or infinity).
         """
         now = self._clock.boot()
-        upcoming = math.inf
+        self._notice_leap()
+        upcoming = self._knock(now)
         for name, slot in self._slots.items():
             self._clear(slot, now)
             if name in self._flights:
                 continue
             if slot.due > now:
                 upcoming = min(upcoming, slot.due)
+            elif slot.dead is not None:
+                self._flights.start(name, partial(self._refusals.revive, slot))
             elif slot.wanted():
                 self._flights.start(name, partial(self._fly, slot))
             elif slot.token is not None:
@@ -198,8 +213,64 @@ class Keeper:
         now = self._clock.boot()
         return tuple(slot.state(now) for slot in self._slots.values())
 
+    def resting(self) -> dict[str, bool]:
+        """
+        Say of each issuer, by name, whether it is left alone for a while.
+        """
+        return {issuer.name: self._means.breaker(issuer).open for issuer in self._issuers.values()}
+
+    def users(self) -> tuple[ServiceUser, ...]:
+        """
+        Return the service users with the credentials they have now.
+        """
+        return tuple(slot.user for slot in self._slots.values())
+
     def __repr__(self) -> str:
         return f"<Keeper of {len(self._slots)} service users>"
+
+    async def landed(self, slot: Slot) -> Token:
+        """
+        Wait for the slot's flight, unless it is known that there is no point in one.
+
+        Raises:
+            TokenError: There is no token to be had.
+        """
+        now = self._clock.boot()
+        self._clear(slot, now)
+        at_hand = slot.token
+        if at_hand is not None:  # another personal access token
+            return at_hand
+        if slot.static:
+            raise again(slot.backoff.error or CredentialInvalid(EXPIRED))
+        standing = self._standing(slot)
+        if standing is not None:
+            if (reserve := slot.fall_back(now)) is not None:
+                return reserve
+            wait = standing.retry_after or 0.0
+            if slot.backoff.final or wait > PATIENCE:
+                raise standing
+            await self._means.sleep(wait)
+            if slot.token is not None and slot.usable(self._clock.boot()):
+                return slot.token
+            standing = self._standing(slot)
+            if standing is not None:
+                raise standing
+        outcome = await self._flights.join(slot.user.name, partial(self._fly, slot))
+        if isinstance(outcome, TokenError):
+            raise again(outcome)
+        token: Token = outcome
+        slot.used = True
+        return token
+
+    def _standing(self, slot: Slot) -> TokenError | None:
+        """
+        Return the error of whoever asks for a token now; None if one may be asked for.
+        """
+        now = self._clock.boot()
+        standing = slot.backoff.standing(now)
+        if standing is not None or isinstance(slot.credential, SystemKey):  # signed here
+            return standing
+        return self._means.breaker(slot.user.issuer).standing(now)
 
     async def _watch(self) -> None:
         while True:
@@ -209,34 +280,74 @@ class Keeper:
                 async with asyncio.timeout(min(max(pause, SHORTEST_PAUSE), LONGEST_PAUSE)):
                     await self._woken.wait()
 
-    async def _landed(self, slot: Slot) -> Token:
-        """
-        Wait for the slot's flight, unless it is known that there is no point in one.
-        """
-        if slot.static:
-            raise again(slot.backoff.error or CredentialInvalid(EXPIRED))
-        standing = slot.backoff.standing(self._clock.boot())
-        if standing is not None:
-            raise standing
-        outcome = await self._flights.join(slot.user.name, partial(self._fly, slot))
-        if isinstance(outcome, TokenError):
-            raise again(outcome)
-        slot.used = True
-        return outcome
-
     async def _fly(self, slot: Slot) -> Token | TokenError:
         try:
             return await self._supply.bring(slot)
         finally:
             self._woken.set()  # the slot's next moment has changed
 
+    def _knock(self, now: float) -> float:
+        """
+        Knock at the issuers that are left alone; return when to do so next.
+        """
+        upcoming = math.inf
+        for place, issuer in self._issuers.items():
+            at = self._means.breaker(issuer).knock_at()
+            if at > now:
+                upcoming = min(upcoming, at)
+            elif place not in self._flights:
+                self._flights.start(place, partial(self._knocked, issuer))
+        return upcoming
+
+    async def _knocked(self, issuer: Issuer) -> None:
+        well = await self._means.knock(issuer)
+        if self._means.breaker(issuer).knocked(self._clock.boot(), well=well):
+            self._retry_now(issuer)
+        self._woken.set()
+
+    def _recovered(self, issuer: Issuer) -> None:
+        """
+        An issuer that was left alone is well again.
+        """
+        self._means.on_event("issuer.recovered", issuer=issuer.name)
+        self._retry_now(issuer)
+        self._woken.set()
+
+    def _retry_now(self, issuer: Issuer) -> None:
+        for slot in self._slots.values():
+            if slot.user.issuer.place == issuer.place and not slot.static:
+                slot.backoff.forgive()
+                if slot.stale or slot.token is None:
+                    slot.due = max(slot.backoff.retry_at, self._clock.boot())
+
+    def _notice_leap(self) -> None:
+        """
+        See whether the wall clock has leapt since the last tick.
+        """
+        apart = self._clock.wall() - self._clock.boot()
+        leap, self._apart = apart - self._apart, apart
+        if abs(leap) < LEAP:
+            return
+        self._means.on_event("clock.leapt", seconds=leap)
+        for slot in self._slots.values():
+            if slot.static and slot.dead is None:
+                slot.load(self._clock)
+            elif leap > 0:
+                slot.leap(leap)
+
     def _clear(self, slot: Slot, now: float) -> None:
         """
         Take away a token that has ended.
         """
         token = slot.token
-        if token is not None and not token.usable(now):
-            slot.empty()
-            self._supply.tell(
-                "token.dropped", slot, reason="expired", fingerprint=token.fingerprint
-            )
+        if token is None or token.usable(now):
+            return
+        slot.empty()
+        slot.backoff.forgive()  # it could afford to wait for long; whoever asks now cannot
+        slot.load(self._clock)
+        if slot.token is None or slot.token.fingerprint != token.fingerprint:
+            self._tell_dropped(slot, "expired", token)
+
+    def _tell_dropped(self, slot: Slot, reason: str, token: Token | None) -> None:
+        fingerprint = "" if token is None else token.fingerprint
+        self._means.tell("token.dropped", slot.user, reason=reason, fingerprint=fingerprint)

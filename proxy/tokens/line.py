@@ -26,9 +26,12 @@ from proxy.core.refusal import retry_after_seconds
 from proxy.errors import CredentialInvalid, MintRejected, MintTimeout, MintUnavailable, TokenError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
-    from proxy.core.grant import Issuer, TokenRequest
+    from proxy.core.credential import Issuer
+    from proxy.core.grant import TokenRequest
+    from proxy.core.secret import Secret
+    from proxy.tokens.issuer_clock import IssuerClocks
 
 # Measured against ZITADEL under load: p99 of a mint about 1 s, rare stalls of 60 s.
 DEFAULT_TIMEOUT = 10.0
@@ -82,23 +85,31 @@ class Line:
 
     Args:
         http: A session made by `session()`.
-        wall: Seconds since the epoch, UTC; for Retry-After dates.
+        clocks: Learn from each answer's Date what time it is at its issuer.
         timeout: Seconds for a whole exchange, name look-up to last byte.
     """
 
     def __init__(
         self,
         http: aiohttp.ClientSession,
-        wall: Callable[[], float],
+        clocks: IssuerClocks,
         *,
         timeout: float = DEFAULT_TIMEOUT,
     ) -> None:
         self._http = http
-        self._wall = wall
-        self._timeout = timeout
+        self._clocks = clocks
+        self.timeout = timeout
         self._contexts: dict[str | None, ssl.SSLContext] = {}
 
-    async def ask(self, issuer: Issuer, url: str, request: TokenRequest | None = None) -> Answer:
+    async def ask(
+        self,
+        issuer: Issuer,
+        url: str,
+        request: TokenRequest | None = None,
+        *,
+        bearer: Secret | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - a whole exchange's, as the Line's own
+    ) -> Answer:
         """
         GET *url*, or POST *request* to it, and return whatever is answered.
 
@@ -106,6 +117,8 @@ class Line:
             issuer: Whose url it is; decides where to dial and whom to trust.
             url: An absolute URL.
             request: What to POST; None to GET.
+            bearer: A token to show.
+            timeout: Seconds for this exchange; None for the usual.
 
         Raises:
             MintTimeout: No complete answer in time.
@@ -114,18 +127,23 @@ class Line:
             CredentialInvalid: The issuer's ca_file cannot be used.
         """
         failure: TokenError
+        seconds = self.timeout if timeout is None else timeout
         try:
-            async with asyncio.timeout(self._timeout):
-                return await self._exchange(issuer, url, request)
+            async with asyncio.timeout(seconds):
+                return await self._exchange(issuer, url, request, bearer)
         except TimeoutError:
-            failure = MintTimeout(f"{_host(url)} did not answer within {self._timeout:g} s")
+            failure = MintTimeout(f"{_host(url)} did not answer within {seconds:g} s", shared=True)
         except (aiohttp.ClientError, OSError, ValueError) as exc:
             failure = _in_words(exc, _host(url))
         raise failure  # outside `except`, so that nothing is chained
 
-    async def _exchange(self, issuer: Issuer, url: str, request: TokenRequest | None) -> Answer:
+    async def _exchange(
+        self, issuer: Issuer, url: str, request: TokenRequest | None, bearer: Secret | None
+    ) -> Answer:
         dial, host, server_name = way_to(issuer, url)
         headers: Mapping[str, str] = request.headers() if request is not None else {}
+        if bearer is not None:
+            headers = {**headers, "Authorization": f"Bearer {bearer.reveal()}"}
         async with self._http.request(
             "GET" if request is None else "POST",
             dial,
@@ -135,8 +153,10 @@ class Line:
             ssl=self._context(issuer.ca_file) if dial.scheme == "https" else True,
             server_hostname=server_name if dial.scheme == "https" else None,
         ) as response:
+            said = response.headers
+            self._clocks.learn(issuer, said.get("Date"), said.get("Age"))
             body = await _read(response, _host(url))
-            wait = retry_after_seconds(response.headers.get("Retry-After"), self._wall())
+            wait = retry_after_seconds(said.get("Retry-After"), self._clocks.now(issuer))
             return Answer(response.status, body, wait)
 
     def _context(self, ca_file: str | None) -> ssl.SSLContext:
@@ -197,7 +217,9 @@ async def _read(response: aiohttp.ClientResponse, host: str) -> bytes:
     async for chunk in response.content.iter_any():
         size += len(chunk)
         if size > MAX_ANSWER:
-            raise MintUnavailable(f"{host} answers more than {MAX_ANSWER} bytes; not read")
+            raise MintUnavailable(
+                f"{host} answers more than {MAX_ANSWER} bytes; not read", shared=True
+            )
         chunks.append(chunk)
     return b"".join(chunks)
 
@@ -236,4 +258,4 @@ def _in_words(exc: Exception, host: str) -> TokenError:
             words = f"{host} closed the connection without an answer"
         case _:
             words = f"{host} does not answer in well-formed HTTP"
-    return MintUnavailable(words)
+    return MintUnavailable(words, shared=True)

@@ -9,76 +9,27 @@ The data path holds on to a slot and touches two attributes, without a call:
         ...  # token.header is ready to be sent
 
 Everything else is the keeper's: it alone puts a token in and takes it out. A personal access token
-is put in at the start and never replaced.
+is put in at the start and whenever its file has changed.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from proxy.core.grant import FixedToken
+from proxy.core.credential import FixedToken
 from proxy.core.token import static_token
 from proxy.errors import CredentialInvalid
 from proxy.tokens.backoff import Backoff
+from proxy.tokens.state import Condition, UserState
 
 if TYPE_CHECKING:
     from proxy.core.clock import Clock
-    from proxy.core.grant import Method, ServiceUser
+    from proxy.core.credential import Credential, ServiceUser
     from proxy.core.token import Token
     from proxy.errors import TokenError
 
 EXPIRED = "the personal access token has passed its stated expiry; create a new one"
-REFUSED = (
-    "an upstream answered the personal access token with 401: it has expired, was removed, or its"
-    " user is locked; create a new one"
-)
-
-REFUSED_AGAIN = (
-    "an upstream answered a token with 401 that had just replaced a refused one; another would not"
-    " help at once: is a scope missing (ZITADEL's APIs need urn:zitadel:iam:org:project:id:zitadel:aud,"
-    " a backend its project's), or is the user locked?"
-)
-
-Condition = Literal["ready", "stale", "idle", "cold", "failing", "refused"]
-
-
-@dataclass(frozen=True, slots=True)
-class UserState:
-    """
-    What there is to tell of one service user; no secret in it.
-
-    Attributes:
-        name: The service user.
-        issuer: Its issuer's name.
-        method: Its method.
-        required: Whether the proxy's readiness waits for it.
-        condition: `ready` has a token · `stale` has one, but renewing it fails · `idle` needs
-            none, the last one ended unused · `cold` was never asked for · `failing` has none ·
-            `refused` has a token that an upstream answered with 401 and that is not replaced.
-        fingerprint: Of the token at hand; empty without one.
-        age: Seconds since that token was asked for; None without one.
-        expires_in: Seconds it may still be handed out; None without one or without an end.
-        renews_in: Seconds until the next background attempt, negative if overdue; None if none
-            is planned.
-        last_error: The reason of the last failure since the last success; empty if none.
-        mints: Tokens minted.
-        failures: Mints that failed, in all.
-    """
-
-    name: str
-    issuer: str
-    method: Method
-    required: bool
-    condition: Condition
-    fingerprint: str
-    age: float | None
-    expires_in: float | None
-    renews_in: float | None
-    last_error: str
-    mints: int
-    failures: int
 
 
 class Slot:
@@ -86,25 +37,37 @@ class Slot:
     One service user, its token at hand and its troubles.
 
     Attributes:
-        user: Who; replaced when its credential changes, the next mint uses the new one.
+        user: Who; replaced when its credentials change, the next mint uses the new ones.
+        at: Which of its credentials is in use, from 0.
         token: The token at hand; may have ended, see `Token.serve_until`.
+        minted_by: The credential it was got with; None without a token, or if another keeper
+            got it.
+        reserve: The token at hand as it was before it was taken to be older, because the wall
+            clock leapt; None if it was not.
         used: Whether anybody wanted that token; set by the data path and by `Keeper.get`.
         stale: Whether renewing it has failed.
         idle: Whether the last token ended without anybody having wanted it.
         refused: The last token an upstream refused; not taken from the store again.
+        dead: A personal access token its issuer no longer knows; None if there is none.
+        asked_at: Boot-clock seconds when the issuer was last asked about a refused one.
         due: Boot-clock seconds when background work is due; infinite for never.
         backoff: The failures in a row and what follows from them.
         mints: Tokens minted.
-        failures: Mints that failed, in all.
+        failures: Attempts to mint that failed, in all.
     """
 
     __slots__ = (
+        "asked_at",
+        "at",
         "backoff",
+        "dead",
         "due",
         "failures",
         "idle",
+        "minted_by",
         "mints",
         "refused",
+        "reserve",
         "stale",
         "token",
         "used",
@@ -113,21 +76,49 @@ class Slot:
 
     def __init__(self, user: ServiceUser) -> None:
         self.user = user
+        self.at = 0
         self.token: Token | None = None
+        self.minted_by: Credential | None = None
+        self.reserve: Token | None = None
         self.used = False
         self.stale = False
         self.idle = False
         self.refused: Token | None = None
+        self.dead: Token | None = None
+        self.asked_at = -math.inf
         self.due = -math.inf
         self.backoff = Backoff()
         self.mints = 0
         self.failures = 0
 
-    def fill(self, token: Token, chance: float) -> None:
+    @property
+    def credential(self) -> Credential:
+        """
+        The credential in use.
+        """
+        return self.user.credentials[self.at]
+
+    @property
+    def acting(self) -> ServiceUser:
+        """
+        The service user with the credential in use as its only one.
+        """
+        return self.user.acting_with(self.credential)
+
+    @property
+    def static(self) -> bool:
+        """
+        Say whether the user has a personal access token, which is never minted.
+        """
+        return isinstance(self.user.credential, FixedToken)
+
+    def fill(self, token: Token, chance: float, *, minted_by: Credential | None = None) -> None:
         """
         Put a new token at hand; *chance* from 0 up to 1 spreads the moment of its renewal.
         """
         self.token = token
+        self.minted_by = minted_by
+        self.reserve = self.dead = None
         self.used = self.stale = self.idle = False
         self.due = token.renew_at(chance)
         self.backoff.succeeded()
@@ -138,37 +129,65 @@ class Slot:
         """
         self.stale = False
         if refused:
-            self.refused = self.token
-        elif self.static:
-            self.backoff.error = CredentialInvalid(EXPIRED)
-        else:
+            self.refused, self.reserve = self.token, None
+        elif not self.static:
             self.idle = not self.used
-        self.token = None
+        self.token = self.minted_by = None
 
-    @property
-    def static(self) -> bool:
+    def take(self, user: ServiceUser) -> None:
         """
-        Say whether the user has a personal access token, which is never minted.
+        Take over the service user with other credentials; whatever the old ones did is forgiven.
         """
-        return isinstance(self.user.credential, FixedToken)
+        self.user = user
+        self.at = 0
+        self.dead = None
+        self.backoff.forgive(final=True)
+
+    def leap(self, seconds: float) -> None:
+        """
+        Take the token to be older by *seconds*: so much may have passed that no clock counted.
+
+        It may also just be the wall clock that was put right. So the token as it was is kept in
+        reserve, for the case that no other can be had.
+        """
+        if self.token is not None and not self.static:
+            self.reserve = self.reserve or self.token
+            self.token = self.token.aged(seconds)
+            self.due -= seconds
+
+    def fall_back(self, now: float) -> Token | None:
+        """
+        Put the reserve at hand if there is nothing better, and return it.
+        """
+        if self.usable(now) or self.reserve is None or not self.reserve.usable(now):
+            return None
+        self.token, self.reserve = self.reserve, None
+        return self.token
 
     def load(self, clock: Clock) -> None:
         """
-        Put the personal access token at hand, if that is the user's method.
+        Put the first personal access token at hand that has not ended by its stated expiry, if
+        that is the user's method; the one in use comes first.
         """
-        credential = self.user.credential
-        if not isinstance(credential, FixedToken):
+        if not self.static:
             return
         self.due = math.inf
-        lifetime = math.inf
-        if credential.expires is not None:
-            lifetime = max(credential.expires - clock.wall(), 0.0)
-        try:
-            token = static_token(credential.value, born=clock.boot(), lifetime=lifetime)
-        except CredentialInvalid as exc:
-            self.backoff.error = exc
-        else:
-            self.fill(token, 0.0)
+        self.token, self.backoff.error = None, CredentialInvalid(EXPIRED)
+        now = clock.wall()
+        fixed = [each for each in self.user.credentials if isinstance(each, FixedToken)]
+        for at in (*range(self.at, len(fixed)), *range(self.at)):
+            expires = fixed[at].expires
+            lifetime = math.inf if expires is None else expires - now
+            if lifetime <= 0:
+                continue
+            try:
+                token = static_token(fixed[at].value, born=clock.boot(), lifetime=lifetime)
+            except CredentialInvalid as exc:
+                self.backoff.error = exc
+                continue
+            self.at = at
+            self.fill(token, 0.0, minted_by=fixed[at])
+            return
 
     def doubt(self, error: TokenError) -> bool:
         """
@@ -220,6 +239,8 @@ class Slot:
             last_error="" if error is None else error.reason,
             mints=self.mints,
             failures=self.failures,
+            credential=self.at + 1,
+            credentials=len(self.user.credentials),
         )
 
     def _condition(self, token: Token | None) -> Condition:

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from proxy.admin.reading import read
 from proxy.admin.server import Admin
 from proxy.config.network import TcpAddress
-from proxy.core.grant import ClientSecret, FixedToken
+from proxy.core.credential import ClientSecret, FixedToken
 from proxy.core.secret import Secret
 from proxy.observe.exposition import PLAIN, Exposition
 from proxy.observe.metrics import Metrics
@@ -91,12 +91,16 @@ async def test_a_nonsensical_accept_gets_the_plain_format(client):
         assert response.headers["Content-Type"] == PLAIN
 
 
-def user(name: str, credential: Any, expires_in: float | None) -> tuple[str, Any, Any]:
+def user(
+    name: str, credential: Any, expires_in: float | None, condition: str = "ready"
+) -> tuple[str, Any, Any]:
     """
     Return a service user's name, slot and state.
     """
-    state = SimpleNamespace(name=name, method=credential.method, expires_in=expires_in)
-    return name, SimpleNamespace(user=SimpleNamespace(credential=credential)), state
+    state = SimpleNamespace(
+        name=name, method=credential.method, expires_in=expires_in, condition=condition
+    )
+    return name, SimpleNamespace(credential=credential), state
 
 
 def generation(users: list[tuple[str, Any, Any]], lanes: list[Any]) -> Any:
@@ -106,20 +110,23 @@ def generation(users: list[tuple[str, Any, Any]], lanes: list[Any]) -> Any:
     slots = {name: slot for name, slot, _ in users}
     return SimpleNamespace(
         keeper=SimpleNamespace(
-            states=lambda: tuple(state for *_, state in users), slot=slots.__getitem__
+            states=lambda: tuple(state for *_, state in users),
+            slot=slots.__getitem__,
+            resting=lambda: {"zitadel": True},
         ),
         table=SimpleNamespace(routes=[SimpleNamespace(action=lane) for lane in lanes]),
     )
 
 
-def test_expiries_are_told_where_they_are_known():
+def test_expiries_and_troubles_are_told_where_they_are_known():
     """
-    A client secret has none, a key or a personal access token may have one.
+    A client secret has no end, a key or a personal access token may have one; a token used on while
+    renewing fails and an issuer left alone show.
     """
     value = Secret("a")
     looked_at = generation(
         [
-            user("reporter", ClientSecret("id", value), 299.7),
+            user("reporter", ClientSecret("id", value), 299.7, "stale"),
             user("dev", FixedToken(value, WALL + 900), 895.0),
             user("endless", FixedToken(value), None),
         ],
@@ -131,6 +138,8 @@ def test_expiries_are_told_where_they_are_known():
     assert reading.token_expiry == {"reporter": WALL + 300, "dev": WALL + 895}
     assert reading.credential_expiry == {"dev": WALL + 900}
     assert reading.minting == ("reporter",)
+    assert reading.token_stale == {"reporter": True}
+    assert reading.issuer_resting == {"zitadel": True}
 
 
 def lane(address: str, pool: Any) -> Any:

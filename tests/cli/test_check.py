@@ -100,6 +100,24 @@ def test_a_doubtful_file_is_usable_and_warned_about(call, config):
     assert len(json.loads(as_json.stdout)["warnings"]) == 1
 
 
+def test_a_dead_credential_is_warned_about_and_refuses_nothing(call, config):
+    """
+    The other routes can be served: code 0, with the date and what to do.
+    """
+    text = config.read_text()
+    config.write_text(text.replace("token: {file:", "expires: 2021-03-04\n    token: {file:"))
+
+    result = call("check", "--config", str(config))
+    as_json = call("check", "--json", "--config", str(config))
+
+    assert result.exit_code == as_json.exit_code == 0
+    assert "service_users.dev.expires  the token ended on 2021-03-04" in result.stderr
+    assert result.stderr.rstrip().endswith("make a new one in the console")
+    assert [each["path"] for each in json.loads(as_json.stdout)["warnings"]] == [
+        "service_users.dev.expires"
+    ]
+
+
 def test_a_file_on_standard_input(call, config):
     """
     --config - reads standard input, and calls it so.

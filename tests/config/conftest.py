@@ -73,6 +73,8 @@ def contents(rsa_key) -> dict[str, str]:
     return {
         "key.json": key_json(key=good, expirationDate="9999-12-31T23:59:59Z"),
         "application.json": key_json(type="application", key=good, appId="a", clientId="c"),
+        "other.json": key_json(key=good, keyId="k2"),
+        "ending.json": key_json(key=good, keyId="k3", expirationDate="2027-02-01T00:00:00Z"),
         "expired.json": key_json(key=good, expirationDate="2021-03-04T00:00:00Z"),
         "no-id.json": key_json(key=good, keyId=None),
         "key.pem": good,

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from proxy.config.client_user import ClientCredentials
+from proxy.config.key_user import PrivateKeyJwt
 from proxy.config.load import load
 from proxy.config.network import TcpAddress
 from proxy.config.secret_source import SecretEnv, SecretFile
-from proxy.config.service_user import ClientCredentials, PersonalAccessToken, PrivateKeyJwt
+from proxy.config.service_user import PersonalAccessToken
 from proxy.errors import ConfigError
 
 PLACE = {
@@ -40,7 +42,7 @@ def test_a_key_file_an_issuer_and_an_upstream_are_enough(start):
     assert settings.admin == TcpAddress("127.0.0.1", 9090)
     user = settings.service_users["default"]
     assert isinstance(user, PrivateKeyJwt)
-    assert (user.key_file, user.scopes) == (Path("key.json"), ("openid", API))
+    assert (user.key_file, user.scopes) == ((Path("key.json"),), ("openid", API))
     route = settings.routes[0]
     assert (route.name, route.match.path, str(route.upstream)) == (
         "default",
@@ -80,7 +82,18 @@ def test_each_method_has_its_variables(variables, kind, source, start):
     user = start(PLACE | variables).settings.service_users["default"]
 
     assert isinstance(user, kind)
-    assert source in {getattr(user, "client_secret", None), getattr(user, "token", None)}
+    assert (source,) in {getattr(user, "client_secret", None), getattr(user, "token", None)}
+
+
+def test_a_key_that_ended_is_told_by_its_variable(start):
+    """
+    The configuration is usable; what to do is a warning.
+    """
+    loaded = start(PLACE | {"AUTHPROXY_KEY_FILE": "expired.json"})
+
+    assert [str(warning) for warning in loaded.warnings] == [
+        "environment  AUTHPROXY_KEY_FILE  the key ended on 2021-03-04, and this service user has no other: its requests are answered 503; download a new one in the console"
+    ]
 
 
 def test_listeners_and_scopes_can_be_said(start):

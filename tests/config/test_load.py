@@ -32,7 +32,26 @@ GOOD = {
         }
     ],
 }  # fmt: skip
-ENVIRON = {"PAT": "pat-1"}
+ENVIRON = {"PAT": "pat-1", "OLD": "pat-0"}
+MANY = [{"env": "PAT"}, {"env": "OLD"}]
+CLIENT = {"issuer": "zitadel", "method": "token_exchange", "client_id": "a", "client_secret": MANY}
+RICH = GOOD | {
+    "service_users": {
+        **GOOD["service_users"],  # type: ignore[dict-item]
+        "old": {
+            "issuer": "zitadel", "method": "personal_access_token", "token": MANY,
+            "expires": ["2030-01-31", "2031-01-31"], "on_rotation": "drop",
+        },
+        "desk": CLIENT | {
+            "subject": {"user_id": "1"}, "actor": {"service_user": "old"},
+            "audience": ["orders"], "requested_token_type": "jwt",
+        },
+        "guest": CLIENT | {
+            "subject": {"token": {"env": "PAT"}, "type": "jwt"}, "resource": ["urn:a"],
+        },
+    }
+}  # fmt: skip
+"""With what only some service users have; none of it a file."""
 
 
 def from_stdin(data: object):
@@ -198,7 +217,7 @@ def test_settings_say_what_a_file_would_say():
     """
     Dumped and read again they are the same, defaults and units included.
     """
-    settings = from_stdin(GOOD).settings
+    settings = from_stdin(RICH).settings
 
     assert from_stdin(settings.effective()).settings == settings
 
@@ -221,7 +240,7 @@ def test_what_settings_point_at_is_said_as_a_file_would(folder, environ):
 
     users = load(folder / "proxy.yaml", environ, now=0.0).settings.effective()["service_users"]
 
-    method = {"issuer": "zitadel", "method": "personal_access_token"}
+    method = {"issuer": "zitadel", "method": "personal_access_token", "on_rotation": "keep"}
     assert users == {
         "a": method | {"token": {"file": "secret"}, "expires": "2027-01-31T00:00:00+00:00"},
         "b": method | {"token": {"credential": "secret"}},
@@ -278,12 +297,12 @@ def spots(data, place=()):
         yield from spots(value, (*place, key))
 
 
-@given(st.sampled_from([spot for spot in spots(GOOD) if spot]), ANYTHING)
+@given(st.sampled_from([spot for spot in spots(RICH) if spot]), ANYTHING)
 def test_any_value_at_any_place_is_taken_or_refused(place, value):
     """
     Whatever stands wherever, each problem has a position in the file, and nothing else is raised.
     """
-    data = json.loads(json.dumps(GOOD))
+    data = json.loads(json.dumps(RICH))
     within = data
     for part in place[:-1]:
         within = within[part]
@@ -299,7 +318,7 @@ def test_any_value_at_any_place_is_taken_or_refused(place, value):
 
 
 @given(
-    st.sampled_from([spot for spot in spots(GOOD) if spot]),
+    st.sampled_from([spot for spot in spots(RICH) if spot]),
     st.sampled_from(["value", "name", "entry"]),
 )
 def test_a_secret_planted_anywhere_is_in_no_message(place, form):
@@ -307,7 +326,7 @@ def test_a_secret_planted_anywhere_is_in_no_message(place, form):
     As a value, as a name, as a value under a name that does not exist.
     """
     secret = "Zq9-canary-7Xw0"
-    data = json.loads(json.dumps(GOOD))
+    data = json.loads(json.dumps(RICH))
     within = data
     for part in place[:-1]:
         within = within[part]

@@ -56,6 +56,7 @@ def starter_folder(folder: Path, contents):
     """
     names = {
         "secrets/provisioner.json": "key.json", "secrets/uploader.pem": "key.pem", "secrets/reporter": "secret",
+        "secrets/worker.pem": "key.pem", "secrets/operator.pem": "key.pem", "secrets/desk": "secret",
         "tls/server.pem": "server.pem", "tls/server.key": "server.key", "tls/clients-ca.pem": "ca.pem",
         "tls/issuer-ca.pem": "ca.pem", "tls/orders-ca.pem": "ca.pem",
         "tls/shop.pem": "server.pem", "tls/shop.key": "server.key",
@@ -93,8 +94,9 @@ def test_every_setting_is_described():
 
 @pytest.mark.parametrize(
     "name",
-    ["minimal", "contract", "doors", "json", "limits-all-set", "warnings", "open-door-short-form"],
-)
+    ["minimal", "contract", "doors", "json", "limits-all-set", "warnings", "open-door-short-form",
+     "several-credentials", "credentials-that-end", "not-of-zitadel"],
+)  # fmt: skip
 def test_the_schema_takes_what_the_program_takes(name):
     """
     Every way of writing that check accepts; what only check can know is no matter of the schema.
@@ -118,6 +120,7 @@ def test_the_schema_takes_callers_known_to_the_format():
 @pytest.mark.parametrize(
     "name",
     ["a-list", "addresses", "callers", "doors-wrong", "limits", "missing-everything", "missing-settings", "route-matches", "route-terms",
+     "several-credentials-wrong", "methods-wrong", "exchanges-wrong",
      "scopes", "unknown-settings", "urls", "words-that-stay-text", "wrong-methods", "wrong-types"],
 )  # fmt: skip
 def test_the_schema_refuses_what_has_the_wrong_shape(name):
@@ -125,6 +128,50 @@ def test_the_schema_refuses_what_has_the_wrong_shape(name):
     An editor shows those mistakes while they are made.
     """
     assert not VALIDATOR.is_valid(data_of(case(name)))
+
+
+CLIENT = {"issuer": "a", "client_id": "a"}
+CREDENTIALS = {"method": "client_credentials", **CLIENT}
+SECRET = {"client_secret": {"file": "a"}}
+KEY = {"client_auth": "private_key_jwt", "key_pem_file": "a"}
+EXCHANGE = {"method": "token_exchange", **CLIENT, **SECRET}
+
+
+@pytest.mark.parametrize(
+    ("user", "taken"),
+    [
+        (CREDENTIALS | SECRET, True),
+        (CREDENTIALS | {"client_secret": [{"file": "a"}, {"env": "A"}]}, True),
+        (CREDENTIALS | {"client_secret": []}, False),
+        (CREDENTIALS, False),
+        (CREDENTIALS | KEY, True),
+        (CREDENTIALS | KEY | SECRET, False),
+        (CREDENTIALS | SECRET | {"key_id": "k"}, False),
+        (CREDENTIALS | {"client_auth": "private_key_jwt"}, False),
+        (CREDENTIALS | SECRET | {"resource": ["urn:a"]}, True),
+        (CREDENTIALS | SECRET | {"resource": ["urn:a#b"]}, False),
+        (EXCHANGE | {"subject": {"service_user": "b"}}, True),
+        (EXCHANGE | {"subject": {"service_user": "b", "user_id": "1"}}, False),
+        (EXCHANGE | {"subject": {"service_user": "b", "type": "jwt"}}, False),
+        (EXCHANGE | {"subject": {"token": {"env": "A"}, "type": "jwt"}}, True),
+        (EXCHANGE | {"subject": {"user_id": "1"}}, False),
+        (EXCHANGE | {"subject": {"user_id": "1"}, "actor": {"service_user": "b"}}, True),
+        (EXCHANGE, False),
+        ({"method": "system_jwt", "issuer": "a", "user": "b", "key_pem_file": "c"}, True),
+        ({"method": "system_jwt", "issuer": "a", "user": "b", "key_pem_file": ["c"]}, False),
+        ({"method": "private_key_jwt", "issuer": "a", "key_file": ["a", "b"]}, True),
+    ],
+    ids=lambda value: "" if isinstance(value, bool) else " ".join(value),
+)  # fmt: skip
+def test_the_schema_knows_what_goes_together_in_a_service_user(user, taken):
+    """
+    Which proofs a client may have, and whom an exchange may be about.
+    """
+    data = data_of(case("minimal"))
+    assert isinstance(data, dict)
+    data["service_users"]["dev"] = user
+
+    assert VALIDATOR.is_valid(data) is taken
 
 
 def test_the_starter_file_is_accepted_as_it_stands(starter, folder):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.grant import Method
+from proxy.core.credential import Method
 from proxy.core.refusal import MAX_RETRY_AFTER, refusal, retry_after_seconds
 from proxy.core.secret import Secret
 from proxy.errors import MintRejected, MintUnavailable, TokenError

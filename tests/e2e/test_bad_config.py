@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import time
 
 import pytest
 from click.testing import CliRunner
@@ -17,12 +16,6 @@ from proxy.cli.command import main
 
 def application_key(sandbox, folder, _edit):
     (folder / "provisioner.json").write_text(sandbox.add_application_key().reveal())
-
-
-def expired_key(sandbox, folder, _edit):
-    user = sandbox.users["provisioner"]
-    now = time.time()  # noqa: TID251 - the process reads the real clock
-    (folder / "provisioner.json").write_text(sandbox.add_key(user, expires=now - 86_400).reveal())
 
 
 def cut_key(_sandbox, folder, _edit):
@@ -77,7 +70,6 @@ AS_ROOT = pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file
 
 BROKEN = [
     pytest.param(application_key, "provisioner.key_file", "application's key"),
-    pytest.param(expired_key, "provisioner.key_file", "the key ended on"),
     pytest.param(cut_key, "provisioner.key_file", "no key JSON"),
     pytest.param(bare_pem, "provisioner.key_file", "key_pem_file"),
     pytest.param(missing, "provisioner.key_file", "does not exist"),

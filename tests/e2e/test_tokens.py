@@ -166,7 +166,7 @@ async def test_an_upstream_that_refuses_everything_is_not_hammered(sandbox, serv
     assert {(each.status, each.code) for each in answers} == {(401, None)}
     assert all(b"AUTH-7fs1e" in each.body for each in answers)
     assert sandbox.mints.requests <= 2
-    assert sandbox.hits.total <= 30 + 1
+    assert sandbox.hits.total <= 30 + 3  # two young tokens given their second, one replaced
 
 
 async def test_a_refused_personal_access_token_is_said(sandbox, serve):

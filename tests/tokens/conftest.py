@@ -7,7 +7,9 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -17,9 +19,10 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from proxy.core.clock import Clock
-from proxy.core.grant import ClientSecret, Issuer, ServiceUser, private_key
+from proxy.core.credential import ClientSecret, Issuer, ServiceUser, private_key
 from proxy.core.secret import Secret
 from proxy.tokens.discovery import Discovery
+from proxy.tokens.issuer_clock import IssuerClocks
 from proxy.tokens.line import Line, session
 from proxy.tokens.mint import Mint
 
@@ -60,12 +63,15 @@ class Asked:
 class FakeIssuer:
     """
     Answers token requests from `script`, then with tokens t1, t2, …; holds answers while `shut`.
+    `date` is the clock its answers state.
     """
 
     url: str = ""
     script: deque[Any] = field(default_factory=deque)
     asked: list[Asked] = field(default_factory=list)
     document: object = None
+    oauth_document: web.Response | None = None
+    date: Callable[[], float] | None = None
     open: asyncio.Event = field(default_factory=asyncio.Event)
     _arrived: asyncio.Condition = field(default_factory=asyncio.Condition)
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
@@ -103,8 +109,16 @@ class FakeIssuer:
             self.asked.append(Asked(request.method, request.path_qs, headers, body))
             self._arrived.notify_all()
         await self.open.wait()
+        answer = await self._answer(request)
+        if self.date is not None and "Date" not in answer.headers:
+            answer.headers["Date"] = formatdate(self.date(), usegmt=True)
+        return answer
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.path.endswith("/.well-known/openid-configuration"):
             return self._discovery()
+        if "/.well-known/oauth-authorization-server" in request.path:
+            return self.oauth_document or web.Response(status=404)
         if self.script:
             step = self.script.popleft()
             answer: web.StreamResponse = await step(request) if callable(step) else step
@@ -147,11 +161,11 @@ def rsa_pem() -> Secret:
 
 
 @pytest.fixture
-async def issuer():
+async def issuer(time):
     """
-    A running FakeIssuer.
+    A running FakeIssuer, whose clock is the one moved by hand.
     """
-    fake = FakeIssuer()
+    fake = FakeIssuer(date=time.clock.wall)
     runner = web.ServerRunner(web.Server(fake.answer, access_log=None))
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -163,12 +177,20 @@ async def issuer():
 
 
 @pytest.fixture
-async def line(time):
+def clocks(time):
+    """
+    What time it is at the issuers.
+    """
+    return IssuerClocks(time.clock)
+
+
+@pytest.fixture
+async def line(clocks):
     """
     A Line with a short deadline.
     """
     async with session() as http:
-        yield Line(http, time.clock.wall, timeout=5.0)
+        yield Line(http, clocks, timeout=5.0)
 
 
 @pytest.fixture
@@ -182,12 +204,12 @@ async def discovery(line, time):
 
 
 @pytest.fixture
-def mint(line, discovery, time):
+def mint(line, discovery, clocks, time):
     """
     What is under test in most of these files.
     """
     numbers = itertools.count(1)
-    return Mint(line, discovery, time.clock, lambda: f"jti-{next(numbers)}")
+    return Mint(line, discovery, clocks, time.clock, lambda: f"jti-{next(numbers)}")
 
 
 @pytest.fixture

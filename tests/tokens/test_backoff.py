@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from proxy.errors import CredentialInvalid, MintRejected, MintTimeout, MintUnavailable
 from proxy.tokens.backoff import (
     LONGEST_RETRY,
+    LONGEST_WAIT,
     Backoff,
     again,
 )
@@ -32,15 +33,31 @@ def test_a_permanent_refusal_is_held_longer_each_time(kind):
 
 
 @pytest.mark.parametrize("kind", [MintUnavailable, MintTimeout])
-def test_a_passing_failure_is_not_held(kind):
+def test_a_passing_failure_is_held_for_a_random_moment(kind):
     """
-    The next caller may try again at once; background work waits.
+    A burst must not hammer the issuer, and many proxies must not come back as one.
     """
     backoff = Backoff()
     backoff.failed(kind("down"), 10.0, 0.5)
 
+    assert backoff.standing(10.4) is not None
+    assert backoff.standing(10.5) is None
+
+
+def test_a_passing_failure_can_be_forgiven_and_a_refusal_cannot():
+    """
+    Once the issuer is well, what it refused is still refused; with another credential it need not be.
+    """
+    backoff = Backoff()
+    backoff.failed(MintUnavailable("down"), 10.0, 0.9)
+    backoff.forgive()
     assert backoff.standing(10.0) is None
-    assert backoff.retry_at == 10.5
+
+    backoff.failed(MintRejected("no"), 10.0, 0.9)
+    backoff.forgive()
+    assert backoff.standing(10.0) is not None
+    backoff.forgive(final=True)
+    assert backoff.standing(10.0) is None
 
 
 def test_retry_after_holds_callers_and_background_alike():
@@ -76,13 +93,14 @@ def test_a_success_forgets_everything():
 @given(st.lists(st.floats(0, 1, exclude_max=True), min_size=1, max_size=80))
 def test_background_waits_grow_with_full_jitter_to_a_cap(chances):
     """
-    The n-th wait lies anywhere between nothing and 2ⁿ⁻¹ s, at most a minute.
+    The n-th wait lies anywhere between nothing and 2ⁿ⁻¹ s: at most ten seconds if there is no
+    token to go on with, a minute if there is.
     """
-    backoff = Backoff()
-    for count, chance in enumerate(chances):
-        backoff.failed(MintUnavailable("down"), 0.0, chance)
-        ceiling = min(2.0 ** min(count, 16), LONGEST_RETRY)
-        assert backoff.retry_at == chance * ceiling
+    for urgent, longest in ((True, LONGEST_WAIT), (False, LONGEST_RETRY)):
+        backoff = Backoff()
+        for count, chance in enumerate(chances):
+            backoff.failed(MintUnavailable("down"), 0.0, chance, urgent=urgent)
+            assert backoff.retry_at == chance * min(2.0 ** min(count, 16), longest)
 
 
 def test_a_failure_is_kept_without_its_traceback():

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from aiohttp import web
 
-from proxy.core.grant import Issuer
+from proxy.core.credential import Issuer
 from proxy.errors import MintRejected, MintUnavailable
 from proxy.tokens.discovery import FRESH, RETRY
 

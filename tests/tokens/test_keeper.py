@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from proxy.core.clock import Clock
-from proxy.core.grant import ClientSecret, FixedToken, Issuer, ServiceUser, identity
+from proxy.core.credential import ClientSecret, FixedToken, Issuer, ServiceUser, identity
 from proxy.core.secret import Secret
 from proxy.core.token import Minted, Token
 from proxy.errors import (
@@ -20,6 +20,7 @@ from proxy.errors import (
     TokenError,
 )
 from proxy.tokens.keeper import START_BOUND, Keeper
+from proxy.tokens.means import Means
 from proxy.tokens.store import MemoryStore
 
 USER = ServiceUser(
@@ -116,15 +117,20 @@ def keep(mint, store, events, time):
     Make a keeper of the users given, with chance 0.5 and all it tells in `events`.
     """
 
+    async def pause(seconds: float) -> None:
+        time.move(seconds)
+        await asyncio.sleep(0)
+
     def make(*users: ServiceUser) -> Keeper:
-        return Keeper(
-            users,
+        means = Means(
             mint,
             store,
-            clock=time.clock,
-            chance=lambda: 0.5,
-            on_event=lambda name, /, **facts: events.append((name, facts)),
+            time.clock,
+            lambda: 0.5,
+            lambda name, /, **facts: events.append((name, facts)),
+            sleep=pause,
         )
+        return Keeper(users, means)
 
     return make
 
@@ -214,11 +220,12 @@ async def test_a_mint_goes_on_when_all_have_left(keeper, mint):
     assert mint.asked == ["reporter"]
 
 
-async def test_a_failure_reaches_all_who_wait_and_is_forgotten(keeper, mint):
+async def test_a_failure_reaches_all_who_wait_and_is_soon_forgotten(keeper, mint, time):
     """
-    Each waiter gets an exception of its own; the next caller starts anew.
+    Three attempts for all; each waiter gets an exception of its own; whoever asks then waits for
+    the next attempt, which is near.
     """
-    mint.script.append(MintUnavailable("down"))
+    mint.script.extend([MintUnavailable("down")] * 3)
 
     outcomes = await asyncio.gather(
         *(keeper.get("reporter") for _ in range(100)), return_exceptions=True
@@ -226,8 +233,10 @@ async def test_a_failure_reaches_all_who_wait_and_is_forgotten(keeper, mint):
 
     assert {type(one) for one in outcomes} == {MintUnavailable}
     assert len({id(one) for one in outcomes}) == 100
-    assert mint.asked == ["reporter"]
-    assert (await keeper.get("reporter")).value == Secret("canary-2")
+    assert mint.asked == ["reporter"] * 3
+    before = time.now
+    assert (await keeper.get("reporter")).value == Secret("canary-4")
+    assert time.now - before == 0.5
 
 
 async def test_a_slow_store_does_not_mint_twice(keeper, mint, store):
@@ -310,7 +319,7 @@ async def test_retry_after_is_honoured(keeper, mint, time):
     assert len(mint.asked) == 2
 
 
-async def test_a_token_that_ended_on_the_way_is_a_failure(keeper, mint, time):
+async def test_a_token_that_ended_on_the_way_is_a_failure(keeper, mint, time, events):
     """
     A token is never handed out after its end, not even once.
     """
@@ -321,11 +330,11 @@ async def test_a_token_that_ended_on_the_way_is_a_failure(keeper, mint, time):
         time.move(2000)
         mint.open.set()
 
-    assert isinstance(waiter.result(), MintUnavailable)
-    assert "had ended before it arrived" in waiter.result().reason
+    assert waiter.result().value == Secret("canary-2")
+    assert "had ended before it arrived" in events[0][1]["reason"]
 
 
-async def test_a_bug_in_minting_shows_and_does_not_spin(keeper, mint):
+async def test_a_bug_in_minting_shows_and_does_not_spin(keeper, mint, time):
     """
     An exception nobody planned reaches the caller, and counts as a failure for the background.
     """
@@ -335,6 +344,7 @@ async def test_a_bug_in_minting_shows_and_does_not_spin(keeper, mint):
         await keeper.get("reporter")
 
     assert keeper.state("reporter").last_error == "a bug: KeyError"
+    time.move(1.0)
     assert (await keeper.get("reporter")).value == Secret("canary-2")
 
 
@@ -373,32 +383,33 @@ async def test_a_late_refusal_of_an_old_token_gets_the_new_one(keeper, mint):
     assert len(mint.asked) == 2
 
 
-async def test_a_refused_token_is_not_taken_from_the_store_again(keeper, keep, mint, store):
+async def test_a_refused_token_is_not_taken_from_the_store_again(keeper, mint, store, time):
     """
     Neither here nor by the next generation.
     """
     old = await keeper.get("reporter")
-    mint.script.append(MintUnavailable("down"))
-    with pytest.raises(MintUnavailable):
+    mint.script.append(MintTimeout("slow"))
+    with pytest.raises(MintTimeout):
         await keeper.renew("reporter", old)
 
     assert await store.get(identity(USER)) is None
+    time.move(1.0)
     assert (await keeper.get("reporter")).value == Secret("canary-3")
 
 
 async def test_a_fresh_token_refused_again_is_kept_for_a_while(keeper, mint, time):
     """
-    A missing scope must not double every call: the same token comes back, so the 401 passes.
+    A missing scope must not double every call: there is no other token, so the 401 passes.
     """
     old = await keeper.get("reporter")
     new = await keeper.renew("reporter", old)
 
     for _ in range(100):
-        assert await keeper.renew("reporter", new) is new
+        assert await keeper.renew("reporter", new) is None
     assert len(mint.asked) == 2
 
     time.move(5.0)
-    assert await keeper.renew("reporter", new) is not new
+    assert (await keeper.renew("reporter", new)).value == Secret("canary-3")
 
 
 async def test_a_token_another_keeper_minted_is_taken_from_the_store(keeper, keep, mint):
@@ -534,6 +545,7 @@ async def test_a_token_is_served_to_its_true_end_while_the_issuer_is_down(
     with pytest.raises(MintUnavailable, match="down"):
         await keeper.get("reporter")
     mint.script.clear()
+    time.move(10.0)
     assert (await keeper.get("reporter")).usable(time.now)
 
 
@@ -634,8 +646,8 @@ async def test_the_watch_mints_and_renews_by_itself(mint):
             renewals.put_nowait(facts["renewal"])
             loop.call_soon(setattr, watched.slot("reporter"), "used", True)
 
-    store = MemoryStore(loop.time)
-    watched = Keeper([USER], mint, store, clock=clock, chance=lambda: 0.0, on_event=on_event)
+    means = Means(mint, MemoryStore(loop.time), clock, lambda: 0.0, on_event)
+    watched = Keeper([USER], means)
     async with asyncio.timeout(5), watched:
         assert [await renewals.get() for _ in range(3)] == [False, True, True]
 
@@ -729,16 +741,16 @@ async def test_a_garbled_personal_access_token_says_so(keep):
 
 async def test_a_refused_personal_access_token_passes_the_401_on(keep, events):
     """
-    There is no other to be had: the same comes back, and the operator is told once.
+    There is no other to be had, and the operator is told once.
     """
     keeper = keep(PAT)
     token = await keeper.get("dev")
 
     for _ in range(3):
-        assert await keeper.renew("dev", token) is token
+        assert await keeper.renew("dev", token) is None
     assert told(events) == ["token.refused"]
     assert keeper.state("dev").condition == "refused"
-    assert "create a new one" in keeper.state("dev").last_error
+    assert "its user is locked" in keeper.state("dev").last_error
 
 
 # What is shown
@@ -786,6 +798,7 @@ async def test_events_carry_facts_and_no_secret(keeper, keep, mint, events, time
     time.move(801.0)
     keeper.tick()
     await settle(keeper)
+    time.move(1.0)
     mint.script.append(MintRejected("no"))
     error = await _outcome(keeper.renew("reporter", token))
     personal = keep(PAT)

@@ -9,10 +9,12 @@ import pytest
 import trustme
 from aiohttp import web
 
-from proxy.core.grant import Issuer, TokenRequest
+from proxy.core.credential import Issuer
+from proxy.core.grant import TokenRequest
 from proxy.core.secret import Secret
 from proxy.errors import CredentialInvalid, MintRejected, MintTimeout, MintUnavailable
-from proxy.tokens.line import Line, session, way_to
+from proxy.tokens.issuer_clock import IssuerClocks
+from proxy.tokens.line import Answer, Line, session, way_to
 
 REQUEST = TokenRequest(Secret("a=canary-body"), Secret("Basic canary-basic"))
 
@@ -144,7 +146,7 @@ async def test_a_silent_issuer_is_given_up(time, issuer):
     """
     issuer.open.clear()
     async with session() as http:
-        line = Line(http, time.clock.wall, timeout=0.05)
+        line = Line(http, IssuerClocks(time.clock), timeout=0.05)
         with pytest.raises(MintTimeout, match=r"did not answer within 0.05 s") as caught:
             await line.ask(Issuer("i", issuer.url), issuer.url + "/oauth/v2/token", REQUEST)
     assert caught.value.__context__ is None
@@ -167,7 +169,7 @@ async def test_a_dripping_issuer_is_given_up(time, issuer):
     issuer.script.append(drip)
     async with session() as http:
         with pytest.raises(MintTimeout):
-            await Line(http, time.clock.wall, timeout=0.05).ask(
+            await Line(http, IssuerClocks(time.clock), timeout=0.05).ask(
                 Issuer("i", issuer.url), issuer.url + "/oauth/v2/token", REQUEST
             )
     dripped.set()
@@ -291,6 +293,4 @@ def test_an_answer_shows_nothing_of_its_body():
     """
     A body may hold a token.
     """
-    from proxy.tokens.line import Answer
-
     assert "canary" not in repr(Answer(200, b"canary"))

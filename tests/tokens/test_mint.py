@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 from joserfc import jwt
 
-from proxy.core.grant import ClientSecret, FixedToken
+from proxy.core.credential import ClientSecret, FixedToken
 from proxy.core.secret import Secret
 from proxy.errors import MintRejected, MintUnavailable, TokenError
 

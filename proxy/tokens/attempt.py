@@ -1,0 +1,178 @@
+"""
+One try, or a few, at getting a token with the credential in use.
+
+Whether an issuer may be asked at all is its breaker's to say, and what it answers is noted there:
+trouble it has with everybody, or that it is well. Each attempt is told of, each failed one with
+likely causes if the credential may be why.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from proxy.core.credential import Exchange, SystemKey
+from proxy.errors import (
+    CredentialInvalid,
+    MintRejected,
+    MintTimeout,
+    MintUnavailable,
+    TokenError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from proxy.core.credential import Issuer, Party, ServiceUser
+    from proxy.core.token import Minted, Token
+    from proxy.tokens.means import Means
+    from proxy.tokens.slot import Slot
+
+# Ours: attempts for callers who wait, and the longest pause before the second, in seconds; the
+# one before the third is up to twice as long.
+TRIES = 3
+FIRST_PAUSE = 0.25
+
+
+class Attempts:
+    """
+    Asks issuers. Holds no state: that is in slots and breakers.
+
+    Args:
+        means: The keeper's surroundings.
+        token_of: Returns a usable token of another service user, for an exchange.
+        recovered: Told that an issuer's breaker has closed.
+    """
+
+    def __init__(
+        self,
+        means: Means,
+        token_of: Callable[[str], Awaitable[Token]],
+        recovered: Callable[[Issuer], None],
+    ) -> None:
+        self._means = means
+        self._token_of = token_of
+        self._recovered = recovered
+
+    async def patiently(self, slot: Slot, acting: ServiceUser) -> Token:
+        """
+        Ask for a token; again after a passing failure, if somebody waits for it and this is not
+        known trouble already.
+
+        Args:
+            slot: Whose; its count of mints and failures is kept here.
+            acting: The service user with the one credential to ask with.
+
+        Raises:
+            TokenError: The last failure.
+        """
+        waited_for = not slot.usable(self._means.clock.boot()) and not slot.backoff.failures
+        pauses = [FIRST_PAUSE * 2**n for n in range(TRIES - 1)] if waited_for else []
+        while True:
+            try:
+                return await self._once(slot, acting)
+            except MintUnavailable as error:
+                held_back = self._means.breaker(acting.issuer).open
+                if not pauses or held_back or error.retry_after is not None:
+                    raise
+            await self._means.sleep(self._means.chance() * pauses.pop(0))
+
+    async def _once(self, slot: Slot, acting: ServiceUser) -> Token:
+        """
+        Ask the issuer, unless its breaker says no.
+        """
+        user = await self._with_parties(acting)
+        if isinstance(user.credential, SystemKey):  # signed here: the issuer is not asked
+            return self._minted(slot, await self._means.mint(user), self._means.clock.boot())
+        breaker = self._means.breaker(user.issuer)
+        began = self._means.clock.boot()
+        standing = breaker.standing(began)
+        if standing is not None:
+            raise standing
+        trial = breaker.begin(began)
+        try:
+            token = self._minted(slot, await self._means.mint(user), began)
+        except TokenError as error:
+            self._failed(slot, user, error, began, trial=trial)
+            raise
+        except BaseException:
+            breaker.ended(trial=trial)
+            slot.failures += 1
+            raise
+        if breaker.succeeded():
+            self._recovered(user.issuer)
+        return token
+
+    def _minted(self, slot: Slot, minted: Minted, began: float) -> Token:
+        now = self._means.clock.boot()
+        token = minted.token
+        if not token.usable(now):
+            raise MintUnavailable("the token had ended before it arrived; is the issuer slow?")
+        slot.mints += 1
+        self._means.tell(
+            "token.minted",
+            slot.user,
+            seconds=now - began,
+            lifetime=token.lifetime,
+            renewal=slot.usable(now),
+            fingerprint=token.fingerprint,
+            note=minted.note,
+        )
+        return token
+
+    def _failed(
+        self, slot: Slot, user: ServiceUser, error: TokenError, began: float, *, trial: bool
+    ) -> None:
+        """
+        Note an attempt that failed: in the breaker, in the slot's count, in the log.
+        """
+        now = self._means.clock.boot()
+        slot.failures += 1
+        self._means.tell(
+            "token.renewal_failed" if slot.usable(now) else "token.mint_failed",
+            slot.user,
+            code=error.code,
+            reason=error.reason,
+            in_a_row=slot.backoff.failures + 1,
+            seconds=now - began,
+            likely=self._means.advise(user) if about_the_credential(error) else (),
+        )
+        breaker = self._means.breaker(slot.user.issuer)
+        if error.shared:
+            if breaker.failed(error, now, self._means.chance(), trial=trial):
+                self._means.tell("issuer.left_alone", slot.user, reason=error.reason)
+        elif isinstance(error, MintRejected):
+            if breaker.succeeded():  # a no in proper form: the issuer is well
+                self._recovered(slot.user.issuer)
+        else:
+            breaker.ended(trial=trial)
+
+    async def _with_parties(self, user: ServiceUser) -> ServiceUser:
+        """
+        Return the service user with the tokens it exchanges.
+        """
+        exchange = user.credential
+        if not isinstance(exchange, Exchange):
+            return user
+        subject = await self._party(exchange.subject)
+        actor = None if exchange.actor is None else await self._party(exchange.actor)
+        return user.acting_with(replace(exchange, subject=subject, actor=actor))
+
+    async def _party(self, party: Party) -> Party:
+        if party.service_user is None:
+            return party
+        try:
+            token = await self._token_of(party.service_user)
+        except TokenError as error:
+            reason = f"no token of {party.service_user} to exchange: {error.reason}"
+            raise type(error)(reason, retry_after=error.retry_after) from None
+        return replace(party, token=token.value)
+
+
+def about_the_credential(error: TokenError) -> bool:
+    """
+    Say whether another credential of the same service user might fare better.
+    """
+    if isinstance(error, MintTimeout):
+        return False
+    return isinstance(error, (MintRejected, CredentialInvalid)) or error.doubtful
