@@ -165,7 +165,8 @@ class Attempts:
             token = await self._token_of(party.service_user)
         except TokenError as error:
             reason = f"no token of {party.service_user} to exchange: {error.reason}"
-            raise type(error)(reason, retry_after=error.retry_after) from None
+            # Not this user's refusal, whatever it is of the party's: no spare of its own would help
+            raise MintUnavailable(reason, retry_after=error.retry_after) from None
         return replace(party, token=token.value)
 
 

@@ -6,6 +6,7 @@ Source: OpenID Connect Discovery 1.0 §4; RFC 8414 §3 for issuers that only spe
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from proxy.core.credential import Issuer
     from proxy.tokens.line import Answer
 
+# RFC 3986 §2: what a url is made of, and nothing that could end a request line. Without a fragment
+# (RFC 6749 §3.2).
+_PLAIN = re.compile(r"[!$-;=?-Z_a-z~\[\]]+")
+
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
@@ -28,11 +33,15 @@ class Metadata:
         token_endpoint: Absolute URL at the issuer's own origin.
         userinfo_endpoint: Likewise; None if there is none, or elsewhere.
         grants: `grant_types_supported`; empty if it does not say.
+        jwks_uri: Where its public keys are; as `userinfo_endpoint`.
+        introspection_endpoint: Likewise.
     """
 
     token_endpoint: str
     userinfo_endpoint: str | None = None
     grants: tuple[str, ...] = ()
+    jwks_uri: str | None = None
+    introspection_endpoint: str | None = None
 
 
 def addresses(issuer: Issuer) -> tuple[str, str]:
@@ -72,20 +81,26 @@ def read_metadata(answer: Answer, issuer: Issuer) -> Metadata:
             f"the discovery document of {issuer.url} names no token endpoint at its own address"
             f" ({quoted(endpoint) or 'none'}); if that is meant, write it as token_endpoint"
         )
-    userinfo = document.get("userinfo_endpoint")
-    usable = isinstance(userinfo, str) and _at_home(userinfo, issuer)
     grants = document.get("grant_types_supported")
     listed = grants if isinstance(grants, list) else []
     return Metadata(
         endpoint,
-        str(userinfo) if usable else None,
+        _optional(document.get("userinfo_endpoint"), issuer),
         tuple(grant for grant in listed if isinstance(grant, str)),
+        _optional(document.get("jwks_uri"), issuer),
+        _optional(document.get("introspection_endpoint"), issuer),
     )
 
 
+def _optional(endpoint: object, issuer: Issuer) -> str | None:
+    return endpoint if isinstance(endpoint, str) and _at_home(endpoint, issuer) else None
+
+
 def _at_home(endpoint: str, issuer: Issuer) -> bool:
+    if _PLAIN.fullmatch(endpoint) is None:
+        return False
     try:
-        return same_origin(endpoint, issuer.url)
+        return urlsplit(endpoint).username is None and same_origin(endpoint, issuer.url)
     except ValueError:
         return False
 
