@@ -7,8 +7,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from proxy.core.headers import REQUEST_ID
+from proxy.core.location import LOCATIONS
+from proxy.wire.echo import blot
 
 if TYPE_CHECKING:
+    from proxy.core.location import WayBack
+    from proxy.core.token import Token
     from proxy.known import Known
     from proxy.wire.response import Response
 
@@ -20,15 +24,47 @@ PRIVATE: Final = b"Cache-Control: private\r\n"
 
 SWITCHING_PROTOCOLS: Final = 101
 
+SHORTEST_WATCHED: Final = 16
+"""Characters of a token that is looked for in responses. Real ones are far longer, and what is
+shorter may stand there by chance (rule of ours)."""
 
-def upstream_id(response: Response, request_id: str) -> bytes:
+BEFORE_TOKEN: Final = len(b"Authorization: Bearer ")
+"""Bytes before the token in its header line."""
+
+
+def watched(token: Token) -> tuple[bytes, ...]:
+    """
+    Return what of a token must not come back in a response.
+    """
+    text = token.header[BEFORE_TOKEN:-2]
+    return (text,) if len(text) >= SHORTEST_WATCHED else ()
+
+
+def location_lines(response: Response, way_back: WayBack) -> bytes:
+    """
+    Return the lines that say where something is, made to lead through the proxy where they led to
+    its upstream.
+    """
+    return b"".join(
+        b"%b: %b\r\n" % (LOCATIONS[name], way_back.rewritten(value))
+        for name, value in response.fields.aside
+        if name in LOCATIONS
+    )
+
+
+def upstream_id(response: Response, request_id: str, words: tuple[bytes, ...] = ()) -> bytes:
     """
     Return the upstream's own name for the request; empty if it has none but ours.
+
+    Args:
+        response: The upstream's.
+        request_id: Our name for the request.
+        words: What must not be repeated of it.
     """
     named = b""
     for name, value in response.fields.aside:
         if name == REQUEST_ID and value != request_id.encode():
-            named = value
+            named = blot(words, value)
     return named
 
 

@@ -6,8 +6,9 @@ Every error this project raises on purpose.
     ├─ RequestRefused · caller
     │    BadRequest 400 · CallerUnauthenticated 401 · CallerForbidden 403 · NoRoute 404
     │    MethodNotSupported 405 · RequestTimeout 408 · BodyTooLarge 413 · UriTooLong 414
-    │    ExpectationFailed 417 · HeadersTooLarge 431 · CodingNotSupported 501
+    │    ExpectationFailed 417 · RateLimited 429 · HeadersTooLarge 431 · CodingNotSupported 501
     │    VersionNotSupported 505
+    ├─ CallerCheckUnavailable · issuer 503
     ├─ TokenError · issuer
     │    MintRejected 502 · MintUnavailable 503 (MintHeldBack) · MintTimeout 504
     │    CredentialInvalid 503
@@ -148,6 +149,19 @@ class CallerForbidden(RequestRefused):
     detail = "This request may not use this listener or route; the proxy's log says why."
 
 
+class CallerCheckUnavailable(ProxyError):
+    """
+    Whoever can tell whether a caller's token is good could not be asked. Never 401: the token may be
+    good; and never let in: it may not be.
+    """
+
+    code = "caller_check_unavailable"
+    status = 503
+    blame: ClassVar[Blame] = "issuer"
+    title = "Caller cannot be checked"
+    detail = "Your token cannot be checked at the moment; try again later."
+
+
 class NoRoute(RequestRefused):
     """
     No route matches.
@@ -212,6 +226,18 @@ class ExpectationFailed(RequestRefused):
     status = 417
     title = "Expectation failed"
     detail = "The only expectation this proxy can meet is 100-continue."
+
+
+class RateLimited(RequestRefused):
+    """
+    The caller, or all who call the upstream, ask more often or more at once than the configuration
+    lets them (RFC 6585 §4).
+    """
+
+    code = "rate_limited"
+    status = 429
+    title = "Too many requests"
+    detail = "More requests than this proxy passes on; Retry-After says when to try again."
 
 
 class HeadersTooLarge(RequestRefused):

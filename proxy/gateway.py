@@ -18,90 +18,46 @@ line alone is remembered by the generation: callers repeat themselves.
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from proxy.account import account
-from proxy.addition import PRIVATE, needs_no_mark, upstream_id
-from proxy.core.admit import admit
+from proxy.addition import PRIVATE, location_lines, needs_no_mark, upstream_id, watched
+from proxy.admission import Admission
 from proxy.core.decide import id_line
 from proxy.core.problem import problem
 from proxy.core.target import check_query
 from proxy.errors import (
     BodyTooLarge,
+    CallerCheckUnavailable,
     CallerForbidden,
-    CallerUnauthenticated,
-    Internal,
+    NoRoute,
     Overloaded,
     ProxyError,
     RequestRefused,
     UpstreamConnect,
+    UpstreamProtocol,
 )
+from proxy.house import House
 from proxy.known import Known
-from proxy.observe.access import no_request
 from proxy.options import ALLOWED, count_down, for_the_gateway
 from proxy.tasks import spawn
-from proxy.wire.exchange import Exchange
 from proxy.wire.message import IDEMPOTENT
-from proxy.wire.wheel import Wheel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from structlog.typing import FilteringBoundLogger
-
+    from proxy.core.rate import Gate, Meter
     from proxy.core.token import Token
-    from proxy.generation import Errand, Generation, Lane
-    from proxy.observe.access import AccessLog
+    from proxy.generation import Lane
     from proxy.wire.downstream import Downstream
     from proxy.wire.limits import Limits
     from proxy.wire.request import RequestFields
     from proxy.wire.response import Response
 
 
-class Gateway:
+class Gateway(House):
     """
-    What all requests share.
-
-    Attributes:
-        metrics: Where requests are counted.
-        roles: Which request headers the wire sets aside.
-        wheel: For the deadlines of callers' connections.
-        draining: What is in flight is to end, and nothing new to begin.
+    Makes a `Request` of each head that has come.
     """
-
-    def __init__(
-        self,
-        generation: Generation,
-        access: AccessLog,
-        log: FilteringBoundLogger,
-        limits: Limits,
-        now: Callable[[], float],
-        request_ids: Callable[[], str],
-    ) -> None:
-        self.generation = generation
-        self.access = access
-        self.log = log
-        self.limits = limits
-        self.now = now
-        self.request_ids = request_ids
-        self.wheel = Wheel(now)
-        self.draining = False
-        self.metrics = generation.metrics
-        self.tasks: set[asyncio.Task[Any]] = set()
-
-    @property
-    def generation(self) -> Generation:
-        """
-        The configuration new requests are served by.
-        """
-        return self._generation
-
-    @generation.setter
-    def generation(self, generation: Generation) -> None:
-        self._generation = generation
-        self.roles = generation.roles
 
     def exchange(
         self, caller: Downstream, method: bytes, target: bytes, fields: RequestFields
@@ -111,50 +67,21 @@ class Gateway:
         """
         return Request(self, caller, method, target, fields)
 
-    def refused(self, caller: Downstream, error: ProxyError) -> bytes:
-        """
-        Answer something that is no request; the connection closes afterwards.
-        """
-        request_id = self.request_ids()
-        self.metrics.unrouted.done("_OTHER", error.status, 0.0, 0, 0.0)
-        self.access.write(
-            no_request(
-                request_id,
-                client=caller.peer,
-                status=error.status,
-                error=f"{error.code}: {error.reason}",
-            )
-        )
-        head, body = problem(error, request_id)
-        return head + b"Connection: close\r\n\r\n" + body
 
-    async def close(self) -> None:
-        """
-        Stop what is still waiting.
-        """
-        for task in tuple(self.tasks):
-            task.cancel()
-        await asyncio.gather(*self.tasks, return_exceptions=True)
-
-
-class Request(Exchange):
+class Request(Admission):
     """
     The story of one request.
     """
 
     __slots__ = (
         "begun",
-        "caller_name",
-        "errand",
+        "echo_told",
         "foreign",
         "forwarded",
-        "gateway",
-        "generation",
-        "known",
         "lane",
+        "meters",
         "query",
         "replayed",
-        "request_id",
         "token",
         "token_from",
         "token_wait",
@@ -170,23 +97,26 @@ class Request(Exchange):
         fields: RequestFields,
     ) -> None:
         super().__init__(caller, method, target, fields, gateway.now())
-        self.gateway = gateway
+        self.gateway: Gateway = gateway
         self.generation = generation = gateway.generation
         known = fields.note
         if known is None or known.generation is not generation:
             known = fields.note = Known(generation, fields, caller.listener)
-        self.known: Known = known
-        self.request_id: str = known.request_id or gateway.request_ids()
+        self.known = known
+        self.request_id = known.request_id or gateway.request_ids()
         self.lane: Lane | None = None
-        self.errand: Errand | None = None
-        self.caller_name: str | None = None
+        self.errand = None
+        self.caller_name = None
+        self.asked = self.doubt = None
         self.token: Token | None = None
         self.token_from: str | None = None
         self.token_wait = 0.0
         self.begun = False
+        self.meters: tuple[Meter, ...] = ()  # to be left at the end
         self.query = b""
         self.foreign = False  # the caller's own Authorization goes up
         self.replayed = False
+        self.echo_told = False  # its response repeats the token, and that is in the log
         self.upstream_id = b""  # the upstream's own name for the request
         self.forwarded = 0.0
 
@@ -196,12 +126,16 @@ class Request(Exchange):
         """
         Find the route, see whether this caller may use it, and take the token if it is at hand.
         """
-        self.begun = True
-        self.gateway.metrics.active += 1
+        if not self.begun:
+            self.begun = True
+            self.gateway.metrics.active += 1
         try:
             lane = self._decide()
+            if lane is not None and self.generation.gate is not None:
+                self._enter(lane, self.generation.gate)
         except ProxyError as error:
-            if not isinstance(error, RequestRefused) or error.status in (400, 405, 413):
+            harmless = isinstance(error, (RequestRefused, CallerCheckUnavailable))
+            if not harmless or error.status in (400, 405, 413):
                 self.keep = False
             self.fail(error)
             return
@@ -209,13 +143,13 @@ class Request(Exchange):
             self._bug(bug)
             return
         if lane is None:
-            self._answer_options()
             return
         slot = lane.slot
         token = slot.token
+        moment = self.started if self.asked is None else self.gateway.now()
         if self.foreign:
             self.send(lane, None)
-        elif token is not None and self.started < token.serve_until:
+        elif token is not None and moment < token.serve_until:
             slot.used = True
             self.token_from = "static" if token.kind == "static" else "cached"
             if slot.stale:
@@ -226,44 +160,61 @@ class Request(Exchange):
 
     def _decide(self) -> Lane | None:
         """
-        Return the route's lane; None for an OPTIONS that asks about the gateway itself.
+        Return the route's lane; None if the request is answered here, or begins once more when it
+        is known who calls.
         """
         fields, generation, known = self.fields, self.generation, self.known
         if known.unwelcome:
-            generation.metrics.denied[CallerForbidden.code] += 1
-            raise CallerForbidden(known.unwelcome)
+            self._deny(CallerForbidden(known.unwelcome))
+        guarded = generation.entrances[self.caller.listener].rule is not None
         if self.method == b"OPTIONS" and for_the_gateway(self.target, fields):
+            self._answer_options(guarded=guarded)
             return None
         path, mark, query = self.target.partition(b"?")
-        self.errand = errand = generation.errand(self.method, path, fields)
+        try:
+            self.errand = errand = generation.errand(self.method, path, fields)
+        except NoRoute:
+            if guarded and not self._admit(None):  # which routes there are is not for everybody
+                return None
+            raise
         if mark:
             check_query(query)
             self.query = mark + query
         self.lane = lane = errand.lane
         plan = lane.plan
-        listener = generation.listeners[self.caller.listener]
-        if listener is not None or plan.callers is not None:
-            self.caller_name = known.caller_of(fields)
-            try:
-                admit(self.caller_name, listener, plan.callers)
-            except (CallerUnauthenticated, CallerForbidden) as error:
-                generation.metrics.denied[error.code] += 1
-                raise
+        gate = generation.gate
+        asks = guarded or plan.callers is not None or (gate is not None and gate.personal)
+        if asks and not self._admit(plan.callers):
+            return None
         if known.loops:
             raise UpstreamConnect("the upstream leads back to this proxy")
         if known.brought and plan.authorization != "replace":
             self.foreign = known.travels(plan.authorization)
         limits = self.gateway.limits
-        if limits.body and fields.length and fields.length > limits.body:
+        if limits.body or limits.in_flight:
+            self._keep_within(limits)
+        return lane
+
+    def _keep_within(self, limits: Limits) -> None:
+        length = self.fields.length
+        if limits.body and length and length > limits.body:
             raise BodyTooLarge(f"the body is larger than {limits.body} bytes")
         if limits.in_flight and self.gateway.metrics.active > limits.in_flight:
             raise Overloaded(f"{limits.in_flight} requests are being served", retry_after=1)
-        return lane
 
-    def _answer_options(self) -> None:
+    def _enter(self, lane: Lane, gate: Gate) -> None:
         """
-        Say what this gateway can do.
+        Take what the caller, or its listener, and the upstream still allow; left in `finished`.
         """
+        now = self.started if self.asked is None else self.gateway.now()
+        self.meters = gate.enter(self.caller_name, self.caller.listener, lane.meter, now)
+
+    def _answer_options(self, *, guarded: bool) -> None:
+        """
+        Say what this gateway can do, to whoever may use the listener.
+        """
+        if guarded and not self._admit(None):
+            return
         self.respond(ALLOWED + id_line(self.request_id), b"", status=204)
 
     # 2. Token
@@ -293,7 +244,9 @@ class Request(Exchange):
         Send the request upstream as the route says, with this token; None for the caller's own.
         """
         self.token = token
-        self.forwarded = self.gateway.now() if self.token_wait else self.started
+        if token is not None and lane.plan.token_echo != "allow":
+            self.watched = watched(token)
+        self.forwarded = self.gateway.now() if self.token_wait or self.asked else self.started
         self.forward(lane.pool, self._head(lane, token), lane.timeouts)
 
     def _head(self, lane: Lane, token: Token | None) -> bytes:
@@ -332,9 +285,33 @@ class Request(Exchange):
         """
         Return the lines to add to the response.
         """
-        self.upstream_id = upstream_id(response, self.request_id) or self.upstream_id
+        named = upstream_id(response, self.request_id, self.watched)
+        self.upstream_id = named or self.upstream_id
         lines = id_line(self.request_id)
+        if self.lane is not None and self.lane.plan.way_back is not None:
+            lines += location_lines(response, self.lane.plan.way_back)
         return lines if needs_no_mark(response, self.known, self.method) else lines + PRIVATE
+
+    def echoed(self) -> ProxyError | None:
+        """
+        Tell once that the response repeats the token, and block it if its route says so.
+        """
+        lane = self.lane
+        assert lane is not None
+        policy = lane.plan.token_echo
+        if not self.echo_told:
+            self.echo_told = True
+            lane.metrics.echoes += 1
+            self.gateway.log.warning(
+                "token.echoed",
+                request_id=self.request_id,
+                route=lane.metrics.name,
+                service_user=lane.plan.service_user,
+                action=policy,
+            )
+        if policy == "block":
+            return UpstreamProtocol("token_echoed: the response repeats the service user's token")
+        return None
 
     def _curable(self, lane: Lane) -> bool:
         policy = lane.plan.replay
@@ -371,6 +348,10 @@ class Request(Exchange):
         if token.fingerprint != refused.fingerprint:
             self.token_from = "static" if token.kind == "static" else "minted"
         self.token = token
+        if lane.plan.token_echo != "allow":
+            self.watched += watched(token)  # the refused one need not be dead
+        if lane.meter is not None:
+            lane.meter.charge(self.gateway.now())
         self.replay(self._head(lane, token))
 
     def release(self) -> None:
@@ -389,14 +370,6 @@ class Request(Exchange):
         head, body = problem(error, self.request_id)
         self.respond(head, body, status=error.status)
 
-    def _bug(self, bug: Exception) -> None:
-        """
-        Something that cannot happen did: the traceback goes to the log, the caller gets a 500.
-        """
-        self.gateway.log.error("internal.error", request_id=self.request_id, exc_info=bug)
-        self.keep = False
-        self.fail(Internal("a bug; see internal.error with this request id"))
-
     # 6. Account
 
     def finished(self) -> None:
@@ -406,4 +379,6 @@ class Request(Exchange):
         gateway = self.gateway
         if self.begun:
             gateway.metrics.active -= 1
+        for meter in self.meters:
+            meter.leave()
         gateway.access.write(account(self, gateway.metrics.unrouted, gateway.now()))

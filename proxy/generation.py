@@ -8,12 +8,14 @@ socket; `compile_generation` adds what a route needs to run.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
-from types import MappingProxyType
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from proxy.config.door import doors, own_listeners
-from proxy.core.admit import Callers
+from proxy.callers.compiling import compile_registry
+from proxy.config.door import doors, entrances, own_listeners
+from proxy.config.rate import gate
+from proxy.core.admit import rule
+from proxy.core.clock import Clock
 from proxy.core.decide import Plan, confine, decide, host_lines, upstream_target
 from proxy.core.destination import Destination
 from proxy.core.headers import (
@@ -24,6 +26,8 @@ from proxy.core.headers import (
     is_forwarding,
     looked_at,
 )
+from proxy.core.location import LOCATIONS, WayBack
+from proxy.core.rate import Gate, Meter, Rates
 from proxy.core.route import Route, Table
 from proxy.observe.metrics import Metrics
 from proxy.tls.upstream import upstream_tls
@@ -39,8 +43,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
+    from proxy.callers.registry import Registry
     from proxy.config import model, route
     from proxy.config.network import Url
+    from proxy.core.admit import Entrance
     from proxy.core.door import Door
     from proxy.observe.cells import RouteMetrics
     from proxy.tokens.keeper import Keeper
@@ -60,6 +66,7 @@ class Lane:
         slot: Where its service user's token lies at hand.
         timeouts: How long its upstream may take.
         metrics: Where its requests are counted.
+        meter: Counts the requests to its upstream; None if they are not limited.
     """
 
     plan: Plan
@@ -67,6 +74,7 @@ class Lane:
     slot: Slot
     timeouts: Timeouts
     metrics: RouteMetrics
+    meter: Meter | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,25 +114,29 @@ class Generation:
     Attributes:
         table: The routes.
         keeper: The tokens of its service users.
-        callers: Who may prove to be who.
-        listeners: Who may use each listener, in the file's order; None if it lists nobody.
+        callers: Who may prove to be whom.
+        entrances: Who may use each listener, in the file's order.
         doors: What each listener asks of requests, in the same order.
         roles: Which request headers the wire sets aside.
         pools: Every pool, to be swept and retired.
         via: The `Via` line that goes up.
         metrics: Where requests are counted; outlives the generation.
+        rates: What was used of all limits; outlives the generation.
+        gate: Which limits a request is under; None if there are none.
         errands: Those remembered.
     """
 
     table: Table[Lane]
     keeper: Keeper
-    callers: Callers
-    listeners: tuple[frozenset[str] | None, ...]
+    callers: Registry
+    entrances: tuple[Entrance, ...]
     doors: tuple[Door, ...]
     roles: Roles
     pools: tuple[Pool, ...]
     via: bytes = field(default=b"Via: 1.1 authproxy\r\n")
     metrics: Metrics = field(default_factory=Metrics)
+    rates: Rates = field(default_factory=Rates)
+    gate: Gate | None = None
     errands: dict[tuple[bytes, bytes, bytes], Errand] = field(default_factory=dict)
 
     @property
@@ -193,23 +205,30 @@ def _route(entry: route.Route, settings: model.Settings) -> Route[Plan]:
         base=entry.upstream.path.rstrip("/").encode(),
         rewrite=None if entry.rewrite_path is None else entry.rewrite_path.rstrip("/").encode(),
         service_user=entry.service_user,
-        callers=None if entry.callers is None else frozenset(entry.callers),
+        callers=rule(entry.callers, entry.mode),
         authorization=entry.authorization,
         replay=entry.replay,
         own_api=entry.upstream.origin == issuer.url.origin,
         strip=frozenset(hidden | CALLER_CREDENTIALS),
         set_lines="".join(f"{name}: {value}\r\n" for name, value in headers.set.items()).encode(),
+        token_echo=entry.token_echo,
     )
-    return Route(entry.name, entry.match.compiled(), plan)
+    match = entry.match.compiled()
+    if entry.redirects == "rewrite":
+        way_back = WayBack(plan.upstream.encode(), plan.base, plan.rewrite, match.path)
+        plan = replace(plan, way_back=way_back)
+    return Route(entry.name, match, plan)
 
 
-def compile_generation(
+def compile_generation(  # noqa: PLR0913 - what outlives a generation is handed over by name
     settings: model.Settings,
     base: Path,
     keeper: Keeper,
     *,
     via: bytes,
+    callers: Registry | None = None,
     metrics: Metrics | None = None,
+    rates: Rates | None = None,
     now: Callable[[], float] = time.monotonic,
 ) -> Generation:
     """
@@ -220,31 +239,43 @@ def compile_generation(
         base: The folder relative paths start at.
         keeper: Holds the tokens of the settings' service users.
         via: The `Via` line that goes up.
+        callers: Who calls; None if nobody is to be let in by what an issuer must be asked about.
         metrics: Where requests are counted; None to count them for this generation alone.
+        rates: What was used of all limits so far; None for nothing, refusals counted in metrics.
         now: Returns boot-clock seconds, for the pools.
     """
     metrics = Metrics() if metrics is None else metrics
+    rates = Rates(metrics.rate_limited) if rates is None else rates
+    limited = gate(settings, rates)
+    upstreams = {} if limited is None else limited.upstreams
     pools: dict[object, Pool] = {}
     own, opened = own_listeners(settings), doors(settings)
     answers = Roles(RESPONSE_ROLES, lambda name: name in (PROXY_STATUS, REQUEST_ID), alias=False)
+    answers_with_locations = Roles(
+        RESPONSE_ROLES,
+        lambda name: name in LOCATIONS or name in (PROXY_STATUS, REQUEST_ID),
+        alias=False,
+    )
 
     def lane(entry: route.Route, plan: Plan) -> Lane:
         dial, ca_file = _dial(entry, settings)
         shown = entry.client_cert_file, entry.client_key_file
         allowed = tuple(sorted(set(entry.allow_addresses), key=str))
-        key = (dial.origin, entry.upstream.origin, ca_file, shown, allowed)
+        roles = answers if plan.way_back is None else answers_with_locations
+        key = (dial.origin, entry.upstream.origin, ca_file, shown, allowed, plan.way_back is None)
         if key not in pools:
             files = (file and base / file for file in (ca_file, *shown))
             tls = upstream_tls(*files) if dial.scheme == "https" else None
             origin = Origin(dial.host, dial.port, tls, entry.upstream.host)
             may_dial = _policy(Destination(dial.host, allowed, own, is_local))
             dialler = Dialler(Resolver(now), now, may_dial=may_dial)
-            pools[key] = Pool(origin, answers, pool_limits(settings), now=now, dialler=dialler)
+            pools[key] = Pool(origin, roles, pool_limits(settings), now=now, dialler=dialler)
         limits = entry.timeouts
         timeouts = Timeouts(limits.connect, limits.response, limits.idle, limits.request)
         user = entry.service_user
         counted = metrics.route(entry.name, entry.upstream.authority, user)
-        return Lane(plan, pools[key], keeper.slot(user), timeouts, counted)
+        meter = upstreams.get(plan.upstream)
+        return Lane(plan, pools[key], keeper.slot(user), timeouts, counted, meter)
 
     planned = plan_routes(settings)
     routes = [
@@ -254,16 +285,15 @@ def compile_generation(
     return Generation(
         table=Table(routes),
         keeper=keeper,
-        callers=_callers(settings),
-        listeners=tuple(
-            None if listener.callers is None else frozenset(listener.callers)
-            for listener in settings.listen
-        ),
+        callers=callers or compile_registry(settings, {}, Clock(now, now)),
+        entrances=entrances(settings),
         doors=opened,
         roles=request_roles(planned, opened),
         pools=tuple(pools.values()),
         via=via,
         metrics=metrics,
+        rates=rates,
+        gate=limited,
     )
 
 
@@ -328,15 +358,3 @@ def _dial(entry: route.Route, settings: model.Settings) -> tuple[Url, Path | Non
 
 def _policy(destination: Destination) -> Callable[[Address], bool | str]:
     return lambda address: destination.refusal(address.ip, address.port) or True
-
-
-def _callers(settings: model.Settings) -> Callers:
-    return Callers(
-        MappingProxyType(
-            {
-                bytes.fromhex(caller.api_key_sha256): name
-                for name, caller in settings.callers.items()
-                if caller.api_key_sha256 is not None
-            }
-        )
-    )

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from proxy.config.load import Loaded
     from proxy.core.clock import Clock
     from proxy.core.credential import ServiceUser
+    from proxy.tokens.revocation import Revocations
 
 INTERVAL = 2.0
 """Seconds between two looks at the credentials' files; a change is taken over after two."""
@@ -40,6 +41,7 @@ async def open_keeper(
     on_event: Callable[..., None] = lambda _event, **_facts: None,
     *,
     only: str | None = None,
+    revocations: Revocations | None = None,
 ) -> AsyncIterator[Keeper]:
     """
     Yield a keeper for the service users of a configuration.
@@ -50,6 +52,7 @@ async def open_keeper(
         clock: What time it is.
         on_event: Told of what happens to tokens, credentials and issuers.
         only: The one service user wanted; None for all.
+        revocations: The service users that are revoked; outlives the keeper.
 
     Raises:
         ConfigError: A credential cannot be read or used.
@@ -66,7 +69,8 @@ async def open_keeper(
             boot=clock.boot,
             seen=before,
         )
-        async with Keeper(users, issuers.means(rotation.reread)) as keeper:
+        means = issuers.means(rotation.reread)
+        async with Keeper(users, means, revocations=revocations) as keeper:
             tasks: set[asyncio.Task[None]] = set()
             watch = spawn(tasks, _watch(rotation, keeper, clock.wall, on_event), name="credentials")
             try:

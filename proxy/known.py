@@ -8,10 +8,12 @@ connection it was worked out for.
 
 from __future__ import annotations
 
+import math
 import re
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
-from proxy.core.admit import bearer
+from proxy.callers.evidence import Evidence, shown
+from proxy.callers.verifier import PENDING
 from proxy.core.decide import last_lines, travelling
 from proxy.core.headers import (
     AUTHORIZATION,
@@ -24,11 +26,17 @@ from proxy.core.headers import (
 from proxy.errors import BadRequest
 
 if TYPE_CHECKING:
+    from proxy.callers.registry import Identity
+    from proxy.callers.verifier import Pending
     from proxy.generation import Generation, Lane
+    from proxy.wire.downstream import Downstream
     from proxy.wire.request import RequestFields
 
 # W3C Trace Context §3.2: version, trace-id, parent-id, flags
 TRACE = re.compile(rb"(?!ff)[0-9a-f]{2}-((?!0{32})[0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?\Z")
+
+NOTHING: Final[frozenset[bytes]] = frozenset()
+OWN_AUTHORIZATION: Final = frozenset((AUTHORIZATION,))
 
 
 class Known:
@@ -43,7 +51,8 @@ class Known:
         trace: The trace it belongs to.
         loops: It has come through this very proxy before.
         caller: Who calls, by name; None for nobody known. Worked out only where it matters.
-        identified: Whether it was.
+        until: Until when that is so, in boot-clock seconds; long ago if it is not worked out.
+        ours: An Authorization it brings is meant for this proxy, and never goes up.
         brought: How many Authorization lines it brings.
         foreign: One of them may travel.
         last: What the upstream's head ends with.
@@ -56,14 +65,15 @@ class Known:
         "caller",
         "foreign",
         "generation",
-        "identified",
         "lane",
         "last",
         "lines",
         "loops",
         "names_itself",
+        "ours",
         "request_id",
         "trace",
+        "until",
         "unwelcome",
     )
 
@@ -74,7 +84,8 @@ class Known:
         self.names_itself = False
         self.trace: str | None = None
         self.caller: str | None = None
-        self.identified = False
+        self.until = -math.inf
+        self.ours = generation.entrances[listener].takes_authorization
         self.brought = 0
         self.foreign = False
         self.loops = False
@@ -106,7 +117,8 @@ class Known:
         Return the field lines that go up on this route.
         """
         if self.lane is not lane:
-            self.lines = travelling(lane.plan, fields, keep_id=self.names_itself)
+            also = OWN_AUTHORIZATION if self.ours else NOTHING
+            self.lines = travelling(lane.plan, fields, keep_id=self.names_itself, also=also)
             self.lane = lane
         return self.lines
 
@@ -117,19 +129,32 @@ class Known:
         Raises:
             BadRequest: The route takes none, or there is more than one.
         """
+        if self.ours:
+            return False
         if policy == "reject":
             raise BadRequest("the request brings an Authorization that its route rejects")
         if self.brought > 1:
             raise BadRequest("the request brings more than one Authorization")
         return self.foreign
 
-    def caller_of(self, fields: RequestFields) -> str | None:
+    def evidence(self, fields: RequestFields, caller: Downstream) -> Evidence:
         """
-        Return who calls, by name; None for nobody known.
+        Return what the header section and its connection show of who calls.
         """
-        if not self.identified:
-            self.identified = True
-            brought = fields.field
-            key = bearer(brought(b"proxy-authorization") or b"") or brought(b"x-api-key") or b""
-            self.caller = self.generation.callers.identify(key)
-        return self.caller
+        return Evidence(caller.who(), shown(fields.field, authorization=self.ours))
+
+    def identify(self, fields: RequestFields, caller: Downstream) -> Identity | Pending:
+        """
+        Return who calls; PENDING if somebody must be asked first.
+        """
+        identity = self.generation.callers.identify(self.evidence(fields, caller))
+        if identity is not PENDING:
+            self.note(identity)
+        return identity
+
+    def note(self, identity: Identity) -> None:
+        """
+        Keep who calls, for as long as that is so.
+        """
+        self.caller = identity.name
+        self.until = identity.until

@@ -17,8 +17,11 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from proxy.admin.guard import Guard
 from proxy.admin.reading import read
 from proxy.admin.server import Admin
+from proxy.admin.switch import Switch
+from proxy.audited import AuditedGateway, open_audit
 from proxy.config.network import TcpAddress, UnixAddress
 from proxy.core.clock import Clock
 from proxy.errors import ConfigError, CredentialInvalid, Problem
@@ -35,6 +38,8 @@ from proxy.sockets import BATCH, CutOff, clear_socket, naming, remove_socket, wi
 from proxy.tasks import spawn
 from proxy.tls.listener import SHUTDOWN_TIME, ListenerCertificates
 from proxy.tls.watch import look_forever
+from proxy.tokens.revocation import Revocations
+from proxy.vouching import open_registry
 from proxy.wire.downstream import Downstream
 from proxy.wire.wheel import Round
 
@@ -45,9 +50,11 @@ if TYPE_CHECKING:
 
     from structlog.typing import FilteringBoundLogger
 
+    from proxy.callers.registry import Registry
     from proxy.config.load import Loaded
     from proxy.config.model import Listener
     from proxy.generation import Generation
+    from proxy.observe.audit import AuditLog
     from proxy.observe.reading import Reading
     from proxy.observe.sink import LineSink
     from proxy.tokens.keeper import Keeper
@@ -135,6 +142,8 @@ class Runtime:
         self._connections: set[Downstream] = set()
         self._draining = False
         self._flush: Callable[[], None] = lambda: None
+        self._audit: AuditLog | None = None
+        self._revocations = Revocations()
         self.log: FilteringBoundLogger = make_logger(
             around.sink, around.clock.wall, console=around.console
         )
@@ -165,29 +174,34 @@ class Runtime:
         make_access = ConsoleAccessLog if around.console else AccessLog
         access = make_access(around.sink, around.clock.wall, loop)
         self._flush = access.flush
-        keeper = await stack.enter_async_context(
-            open_keeper(loaded, around.environ, around.clock, self._on_token_event)
+        self._audit = stack.enter_context(
+            open_audit(
+                loaded, around.environ, around.sink, around.clock.wall, loop, console=around.console
+            )
         )
-        generation = self._compile(keeper)
+        keeper = await stack.enter_async_context(
+            open_keeper(
+                loaded,
+                around.environ,
+                around.clock,
+                self._on_token_event,
+                revocations=self._revocations,
+            )
+        )
+        callers = await stack.enter_async_context(
+            open_registry(loaded, around.environ, around.clock, self._on_token_event)
+        )
+        generation = self._compile(keeper, callers)
         for pool in generation.pools:
             stack.callback(pool.close)
         limits = self._limits()
         self._crowd = Crowd(self.log, self._connections, limits.connections)
-        self._gateway = gateway = Gateway(
-            generation, access, self.log, limits, around.clock.boot, request_ids()
-        )
+        self._gateway = gateway = self._open_gateway(generation, access, limits)
         stack.push_async_callback(gateway.close)
-        exposition = Exposition(self.metrics, self._reading)
-        admin = Admin(lambda: gateway.generation, lambda: self._draining, exposition.text)
-        stack.push_async_callback(admin.stop)
         for index, listener in enumerate(loaded.settings.listen):
             await self._listen(index, listener, stack)
         if loaded.settings.admin is not None:
-            with naming(("admin",), loaded.settings.admin, loaded):
-                if isinstance(loaded.settings.admin, UnixAddress):
-                    clear_socket(loaded.settings.admin.path)
-                await admin.start(loaded.settings.admin)
-            self.admin = admin.address
+            await self._open_admin(loaded.settings.admin, stack)
         gateway.wheel.enter(Round(self._swept), 0.0)
         stack.callback(spawn(self._tasks, gateway.wheel.turn_forever(), name="wheel").cancel)
         if self.certificates:
@@ -196,6 +210,43 @@ class Runtime:
         gc.collect()
         gc.freeze()  # what start-up made stays; the collector need not look at it again
         self._say_started(limits)
+
+    def reopen_files(self) -> None:
+        """
+        Open the files that are written to anew: somebody may have renamed them.
+        """
+        if self._audit is not None:
+            self._audit.reopen()
+
+    def _open_gateway(self, generation: Generation, access: AccessLog, limits: Limits) -> Gateway:
+        make = Gateway if self._audit is None else AuditedGateway
+        gateway = make(generation, access, self.log, limits, self._around.clock.boot, request_ids())
+        if self._audit is not None and isinstance(gateway, AuditedGateway):
+            gateway.record(self._audit, self.addresses)
+        return gateway
+
+    async def _open_admin(
+        self, address: TcpAddress | UnixAddress, stack: contextlib.AsyncExitStack
+    ) -> None:
+        settings = self._loaded.settings
+        keys = tuple(bytes.fromhex(digest) for digest in settings.admin_key_sha256 or ())
+
+        def generation() -> Generation:
+            return self._gateway.generation
+
+        admin = Admin(
+            generation,
+            lambda: self._draining,
+            Exposition(self.metrics, self._reading).text,
+            switch=Switch(generation, self._connections, self._on_token_event),
+            guard=Guard(keys, local=address.loopback),
+        )
+        stack.push_async_callback(admin.stop)
+        with naming(("admin",), address, self._loaded):
+            if isinstance(address, UnixAddress):
+                clear_socket(address.path)
+            await admin.start(address)
+        self.admin = admin.address
 
     def _limits(self) -> Limits:
         """
@@ -219,7 +270,7 @@ class Runtime:
                 reason="the system allows this process too few open files; raise that limit",
             )
 
-    def _compile(self, keeper: Keeper) -> Generation:
+    def _compile(self, keeper: Keeper, callers: Registry) -> Generation:
         via = f"Via: 1.1 authproxy-{secrets.token_hex(4)}\r\n".encode()
         try:
             return compile_generation(
@@ -227,6 +278,7 @@ class Runtime:
                 self._loaded.base,
                 keeper,
                 via=via,
+                callers=callers,
                 metrics=self.metrics,
                 now=self._around.clock.boot,
             )
@@ -306,6 +358,8 @@ class Runtime:
             if caller.transport is not None:
                 caller.transport.abort()
         self._flush()
+        if self._audit is not None:
+            self._audit.flush()
         self.log.info("proxy.stopped")
 
     async def _callers_gone(self, most: float) -> None:
@@ -326,6 +380,7 @@ class Runtime:
             self._around.clock.wall(),
             connections=len(self._connections),
             lines_dropped=getattr(self._around.sink, "dropped", 0),  # not every sink loses lines
+            audit_dropped=0 if self._audit is None else self._audit.dropped,
         )
 
     def _on_token_event(self, event: str, **facts: object) -> None:

@@ -13,7 +13,8 @@ from proxy.observe.events import EVENTS
 
 ROOT = Path(__file__).parent.parent
 TOKENS = (ROOT / "docs/explanation/tokens.md").read_text()
-TESTS = sorted(set(re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", TOKENS)))
+THREATS = (ROOT / "docs/explanation/threat-model.md").read_text()
+TESTS = sorted(set(re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", TOKENS + THREATS)))
 PAGES = sorted(path.relative_to(ROOT) for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")))
 
 
@@ -29,7 +30,7 @@ def test_every_event_is_told_as_it_is_declared():
 @pytest.mark.parametrize(("file", "name"), TESTS, ids=[name for _, name in TESTS])
 def test_every_test_that_is_named_exists(file, name):
     """
-    The table of what is tested names tests that are there.
+    The tables of what is tested name tests that are there.
     """
     assert re.search(rf"^(async )?def {name}\(", (ROOT / file).read_text(), re.MULTILINE)
 

@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 
 
 def read(
-    generation: Generation, wall: float, *, connections: int = 0, lines_dropped: int = 0
+    generation: Generation,
+    wall: float,
+    *,
+    connections: int = 0,
+    lines_dropped: int = 0,
+    audit_dropped: int = 0,
 ) -> Reading:
     """
     Look at a generation.
@@ -26,6 +31,7 @@ def read(
         wall: Seconds since the epoch.
         connections: Callers' open connections.
         lines_dropped: Log lines lost so far.
+        audit_dropped: Lines of the audit file lost so far.
     """
     keeper = generation.keeper
     states = keeper.states()
@@ -46,6 +52,7 @@ def read(
             for state in states
             if state.method != "personal_access_token"
         },
+        revoked={state.name: state.condition == "revoked" for state in states},
         issuer_resting=keeper.resting(),
         credential_expiry={
             name: credential.expires
@@ -53,6 +60,7 @@ def read(
             if credential.expires is not None
         },
         lines_dropped=lines_dropped,
+        audit_dropped=audit_dropped,
     )
 
 

@@ -19,9 +19,12 @@ from proxy.errors import ConfigError, ProxyError
 VERBS = {
     "run": "serve",
     "check": "check",
+    "audit": "audit",
     "explain": "explain",
     "token": "token",
     "health": "health",
+    "revoke": "revoke",
+    "allow": "allow",
     "schema": "schema",
     "sandbox": "sandbox",
     "demo": "demo",

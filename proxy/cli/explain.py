@@ -6,13 +6,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 import click
 
 from proxy.cli.terminal import config_option, label, load_config
-from proxy.config.door import doors
+from proxy.config.door import doors, entrances
 from proxy.config.route import METHODS
 from proxy.core.admit import ANONYMOUS, admit
 from proxy.core.decide import (
@@ -51,6 +51,7 @@ class Explained:
         refused: Why the request is refused; None if it is not.
         caller: What the route's and listeners' `callers` say of the caller; empty if allowed.
         sent: The head the upstream would get, credentials hidden; empty if refused.
+        reported: What they would say if they were all enforced; empty if the same.
     """
 
     decision: Decision[Plan] | None
@@ -58,6 +59,7 @@ class Explained:
     refused: ProxyError | None
     caller: str
     sent: str
+    reported: str = ""
 
 
 @click.command("explain", short_help="Say which route a request takes, and why.")
@@ -158,13 +160,17 @@ def explain(
     target = decision.target
     lost = table.explain(line[0], target.host, target.path, head.field)
     plan = decision.route.action
-    turned_away = _admitted(loaded, plan, caller, head)
+    welcome = _welcome(loaded, plan, caller, head)
+    sent = ""
+    if not welcome.denied:
+        sent = _sent(decision, line[0], head, takes_authorization=welcome.takes_authorization)
     return Explained(
         decision=decision,
         lost=tuple(lost),
         refused=None,
-        caller=turned_away,
-        sent="" if turned_away else _sent(decision, plan, line[0], head),
+        caller=welcome.denied,
+        sent=sent,
+        reported=welcome.reported,
     )
 
 
@@ -179,34 +185,57 @@ def _lost(
     return tuple(table.explain(line[0], host, line[1].partition(b"?")[0], known.get))
 
 
-def _admitted(loaded: Loaded, plan: Plan, caller: str | None, head: RequestFields) -> str:
+class Welcome(NamedTuple):
     """
-    Return why *caller* could use the route by no listener; empty if there is one.
+    What the listeners and the route say of a caller.
+
+    Attributes:
+        denied: Why none of them lets it use the route; empty if one does.
+        reported: What the log would say of it there, since only report mode lets it; empty if not.
+        takes_authorization: That listener keeps an Authorization to itself.
     """
+
+    denied: str = ""
+    reported: str = ""
+    takes_authorization: bool = False
+
+
+def _welcome(loaded: Loaded, plan: Plan, caller: str | None, head: RequestFields) -> Welcome:
+    """
+    Say what becomes of *caller* at the first listener that lets it use the route.
+    """
+    name = None if caller == ANONYMOUS else caller
     why = ""
-    for listener, door in zip(loaded.settings.listen, doors(loaded.settings), strict=True):
-        allowed = None if listener.callers is None else frozenset(listener.callers)
+    settings = loaded.settings
+    for entrance, door in zip(entrances(settings), doors(settings), strict=True):
         try:
             if refusal := door.refusal(head.host, head.aside):
                 raise CallerForbidden(refusal)
-            admit(caller, allowed, plan.callers)
+            admit(name, entrance.rule, plan.callers)
         except ProxyError as error:
             why = why or f"{error.code}: {error.reason}"
-        else:
-            return ""
-    return why
+            continue
+        rules = (each for each in (entrance.rule, plan.callers) if each is not None)
+        denials = [denial for each in rules if (denial := each.denial(name)) is not None]
+        reported = f"{denials[0].code}: {denials[0].reason}" if denials else ""
+        return Welcome("", reported, entrance.takes_authorization)
+    return Welcome(why)
 
 
-def _sent(decision: Decision[Plan], plan: Plan, method: bytes, fields: RequestFields) -> str:
+def _sent(
+    decision: Decision[Plan], method: bytes, fields: RequestFields, *, takes_authorization: bool
+) -> str:
+    plan = decision.route.action
     own = fields.field(REQUEST_ID)
     keep_id = own is not None and valid_request_id(own)
+    also = frozenset((AUTHORIZATION,)) if takes_authorization else frozenset()
     foreign = plan.authorization == "keep" and fields.field(AUTHORIZATION) is not None
     goal = upstream_target(plan, decision.route.match.path, decision.target)
     parts = (
         b"%b %b" % (method, goal),
         host_lines(plan),
-        travelling(plan, fields, keep_id=keep_id),
-        b"" if foreign else BEARER,
+        travelling(plan, fields, keep_id=keep_id, also=also),
+        b"" if foreign and not also else BEARER,
         plan.set_lines,
         b"" if keep_id else id_line("…"),
         last_lines(fields, "Via: 1.1 authproxy-…\r\n".encode()),
@@ -239,6 +268,7 @@ def _facts(explained: Explained) -> dict[str, Any]:
         "service_user": plan.service_user,
         "upstream": plan.upstream,
         "caller": explained.caller or "allowed",
+        "reported": explained.reported or None,
         "request": explained.sent.split("\n") if explained.sent else None,
     }
 
@@ -258,6 +288,9 @@ def _text(explained: Explained, loaded: Loaded) -> str:
         out.append(f"{label('user')}{plan.service_user}   {user.method} at {user.issuer}")
         if explained.caller:
             out.append(label("caller") + click.style(explained.caller, fg="red"))
+        elif explained.reported:
+            said = f"let through by mode: report; {explained.reported}"
+            out.append(label("caller") + click.style(said, fg="yellow"))
         elif plan.callers is not None:
             out.append(f"{label('caller')}allowed")
         out.append(f"{label('upstream')}{plan.upstream}")

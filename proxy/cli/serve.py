@@ -10,10 +10,12 @@ import os
 import resource
 import signal
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
+from proxy import hygiene
 from proxy.cli.terminal import config_option, load_config, run_async
 from proxy.memory import keep_memory
 from proxy.observe.log import loss_notice, wants_console
@@ -44,20 +46,28 @@ def command(config: str | None, log_format: str) -> None:
     A second signal ends the process at once.
     """
     loaded = load_config(config)
+    environ = hygiene.take_secrets(os.environ, loaded.settings)
+    dumps = hygiene.forbid_core_dumps() if environ.get(hygiene.COREDUMPS) != "1" else "asked for"
     keep_memory()
     console = wants_console() if log_format == "auto" else log_format == "console"
     notice = loss_notice(real_clock().wall, console=console)
     sink = Sink(sys.stdout.fileno(), notice=notice)
     try:
-        around = Surroundings(sink, os.environ, console=console, connections=connections())
-        run_async(serve(loaded, around, sink))
+        around = Surroundings(sink, environ, console=console, connections=connections())
+        run_async(serve(loaded, around, sink, dumps=dumps))
     finally:
         sink.close()
 
 
-async def serve(loaded: Loaded, around: Surroundings, sink: Sink) -> None:
+async def serve(loaded: Loaded, around: Surroundings, sink: Sink, *, dumps: str) -> None:
     """
     Serve until SIGTERM or SIGINT; a second one ends the process at once.
+
+    Args:
+        loaded: The configuration.
+        around: What the proxy is given.
+        sink: Where log lines go.
+        dumps: Why a core dump may be written; empty if none is.
     """
     stop = asyncio.Event()
 
@@ -71,15 +81,22 @@ async def serve(loaded: Loaded, around: Surroundings, sink: Sink) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
     async with Runtime(loaded, around) as runtime:
-        loop.add_signal_handler(
-            signal.SIGHUP,
-            lambda: runtime.log.warning(
-                "config.reload_skipped", reason="this version reads its files at start; restart it"
-            ),
-        )
+        loop.add_signal_handler(signal.SIGHUP, partial(on_hangup, runtime))
+        if dumps:
+            runtime.log.debug("coredumps.on", reason=dumps)
         for problem in loaded.warnings:
             runtime.log.warning("config.warning", problem=str(problem))
         await stop.wait()
+
+
+def on_hangup(runtime: Runtime) -> None:
+    """
+    Open files that are written to anew, as logrotate asks.
+    """
+    runtime.reopen_files()
+    runtime.log.warning(
+        "config.reload_skipped", reason="this version reads its files at start; restart it"
+    )
 
 
 def connections() -> int:

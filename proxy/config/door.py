@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
 from proxy.config.network import TcpAddress
 from proxy.config.route import HOST, HeaderName, HeaderValue, match_host
 from proxy.config.section import Section, wrong
-from proxy.core.admit import ANONYMOUS
+from proxy.core.admit import ANONYMOUS, Entrance, rule
 from proxy.core.destination import Listening, listening
 from proxy.core.door import Door
 from proxy.core.headers import CALLER_CREDENTIALS, LOOKED_AT, is_forwarding
@@ -69,15 +69,26 @@ def doors(settings: Settings) -> tuple[Door, ...]:
     """
     spoken_of = [entry.match.host for entry in settings.routes if entry.match.host]
     spoken_of += [entry.upstream.host for entry in settings.routes]
-    return tuple(_door(listener, spoken_of) for listener in settings.listen)
+    return tuple(_door(listener, settings, spoken_of) for listener in settings.listen)
 
 
-def _door(listener: Listener, spoken_of: Iterable[str]) -> Door:
+def _asks_for_proof(listener: Listener, settings: Settings) -> bool:
+    """
+    Tell whether whoever calls must show something that a page does not have by being shown on this
+    machine: its address alone proves nothing.
+    """
+    names = listener.callers
+    if names is None or ANONYMOUS in names or listener.mode == "report":
+        return False
+    return not any(settings.callers[name].by_network_alone for name in names)
+
+
+def _door(listener: Listener, settings: Settings, spoken_of: Iterable[str]) -> Door:
     written = listener.hosts
     open_to_pages = (
         isinstance(listener.address, TcpAddress)  # no page can connect to a Unix socket
         and listener.address.loopback
-        and (listener.callers is None or ANONYMOUS in listener.callers)
+        and not _asks_for_proof(listener, settings)
     )
     hosts = [*spoken_of] if written is None else [*written]
     answers_all = not open_to_pages if written is None else ANY in written
@@ -89,6 +100,29 @@ def _door(listener: Listener, spoken_of: Iterable[str]) -> Door:
         browsers=listener.browsers == "allow",
         required=None if mark is None else (mark.name.encode(), mark.value.encode()),
     )
+
+
+def entrances(settings: Settings) -> tuple[Entrance, ...]:
+    """
+    Return who may use each listener, in the file's order.
+    """
+    return tuple(
+        Entrance(
+            listener_name(index, listener),
+            rule(listener.callers, listener.mode),
+            listener.caller_credential == "authorization",
+        )
+        for index, listener in enumerate(settings.listen)
+    )
+
+
+def listener_name(index: int, listener: Listener) -> str:
+    """
+    Return what a listener is called: its address, or its index if it takes any free port.
+    """
+    address = listener.address
+    free = isinstance(address, TcpAddress) and not address.port
+    return f"listen[{index}]" if free else str(address)
 
 
 def own_listeners(settings: Settings) -> tuple[Listening, ...]:

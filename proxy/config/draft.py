@@ -23,7 +23,7 @@ V = TypeVar("V")
 Place = tuple[str | int, ...]
 """The way to a setting: names of mappings and indices (from 0) of lists."""
 
-SECRET_SETTINGS = frozenset({"client_secret", "token"})
+SECRET_SETTINGS = frozenset({"client_secret", "hmac_key", "token"})
 """Settings whose value, or whose inner names when mistyped, may be a secret."""
 
 SECRET_FORMS = ("file", "env", "credential")
@@ -34,7 +34,9 @@ NAMED_SECTIONS = frozenset({"issuers", "service_users", "callers"})
 
 # What stands in messages of names in the file: words, and the names users chose for their entries.
 # Anything longer or stranger may be a pasted secret (rule of ours).
-_WORD = re.compile(r"(?=.{1,32}$)[A-Za-z]?[a-z]+(?:[_-][A-Za-z]?[a-z]+){0,4}|api_key_sha256")
+_WORD = re.compile(
+    r"(?=.{1,32}$)[A-Za-z]?[a-z]+(?:[_-][A-Za-z]?[a-z]+){0,4}|(?:api|admin)_key_sha256"
+)
 _CHOSEN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,39}")
 
 

@@ -23,10 +23,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from proxy.config.model import Issuer
     from proxy.config.rules import Entries
     from proxy.config.service_user import ServiceUser
 
-Kind = Literal["key_json", "pem", "signing", "secret", "token", "private", "certificates"]
+Kind = Literal[
+    "key_json", "application", "pem", "signing", "secret", "token", "private", "certificates"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +64,12 @@ def outside(entries: Entries) -> Iterator[Outside]:
             )
     for issuer_name, issuer in entries.issuers.items():
         yield from _file(("issuers", issuer_name, "ca_file"), "certificates", issuer.ca_file)
+        yield from _of_introspection(("issuers", issuer_name, "introspection"), issuer)
     for index, route in entries.routes.items():
         yield from _file(("routes", index, "ca_file"), "certificates", route.ca_file)
+    for audit in entries.audit.values():
+        if audit.hmac_key is not None:
+            yield Outside(("audit", "hmac_key"), "secret", audit.hmac_key)
     for pair in _pairs(entries):
         yield from _file(pair.cert, "certificates", pair.cert_file)
         yield from _file(pair.key, "private", pair.key_file)
@@ -92,6 +99,14 @@ def of_user(name: str, user: ServiceUser) -> Iterator[Outside]:
             yield from _of_parties(place, user)
         case _:
             assert_never(user)
+
+
+def _of_introspection(place: Place, issuer: Issuer) -> Iterator[Outside]:
+    asked = issuer.introspection
+    if asked is not None:
+        yield from _file((*place, "key_file"), "application", asked.key_file)
+        if asked.client_secret is not None:
+            yield Outside((*place, "client_secret"), "secret", asked.client_secret)
 
 
 def _of_parties(place: Place, user: Client) -> Iterator[Outside]:
@@ -167,6 +182,17 @@ def check(
                 yield Finding(pair.key, error.reason)
 
 
+def doubts(entries: Entries, base: Path, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """
+    Yield which files that were found right are less safe than they could be.
+    """
+    for thing in outside(entries):
+        path = secrets.path_of(thing.source, base, environ)
+        if thing.kind != "certificates" and path is not None and secrets.shared(path):
+            what = "every member of the file's group may change it"
+            yield Finding(thing.place, what, "run chmod g-w on it")
+
+
 def _instead_of_absent(source: SecretSource, start: str) -> str:
     match source:
         case SecretFile(path) if not path.is_absolute():
@@ -184,6 +210,8 @@ def _judge(thing: Outside, base: Path, environ: Mapping[str, str]) -> float | No
     match thing.kind, thing.source:
         case "key_json", SecretFile(path):
             return keyfile.parse_key_json(secrets.read_file(path, base)).expires
+        case "application", SecretFile(path):
+            keyfile.parse_application_key(secrets.read_file(path, base))
         case "pem", SecretFile(path):
             key.parse_pem(secrets.read_file(path, base))
         case "signing", SecretFile(path):

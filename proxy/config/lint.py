@@ -16,6 +16,7 @@ from proxy.config.exchange_user import TokenExchange
 from proxy.config.files import of_user
 from proxy.config.key_user import SystemJwt
 from proxy.config.minted import API_AUDIENCE, AUDIENCE_PREFIX, Minted
+from proxy.core.admit import ANONYMOUS
 from proxy.core.destination import Destination
 from proxy.core.secret import Secret
 
@@ -53,6 +54,8 @@ def lint(settings: Settings) -> Iterator[Finding]:
     yield from _strangers(settings)
     yield from _issuers(settings)
     yield from _admin(settings)
+    yield from _reporting(settings)
+    yield from _idle_limits(settings)
     own = own_listeners(settings)
     for index, route in enumerate(settings.routes):
         yield from _api_route(settings, ("routes", index), route)
@@ -68,6 +71,12 @@ def _bare_secrets(settings: Settings) -> Iterator[Finding]:
                     "the secret stands in this file itself",
                     "write {file: PATH}, {env: NAME} or {credential: NAME}",
                 )
+    if isinstance(settings.audit.hmac_key, Secret):
+        yield Finding(
+            ("audit", "hmac_key"),
+            "the secret stands in this file itself",
+            "write {file: PATH}, {env: NAME} or {credential: NAME}",
+        )
 
 
 def _scopes(settings: Settings) -> Iterator[Finding]:
@@ -132,12 +141,46 @@ def _issuers(settings: Settings) -> Iterator[Finding]:
 
 
 def _admin(settings: Settings) -> Iterator[Finding]:
-    if settings.admin is not None and not settings.admin.loopback:
+    if settings.admin is None or settings.admin.loopback:
+        return
+    if settings.admin_key_sha256 is None:
         yield Finding(
             ("admin",),
             "other machines can connect here, and no caller has to say who they are",
-            "keep it to loopback, or to a network only operators reach",
+            "set admin_key_sha256, or keep it to loopback",
         )
+
+
+def _idle_limits(settings: Settings) -> Iterator[Finding]:
+    """
+    Yield limits that never count a request.
+    """
+    for index, listener in enumerate(settings.listen):
+        named = listener.callers
+        if listener.limits is not None and named is not None and ANONYMOUS not in named:
+            yield Finding(
+                ("listen", index, "limits"),
+                "counts callers nobody knows, and none of them may use this listener",
+                "write limits under each of its callers",
+            )
+    used = {route.upstream.origin for route in settings.routes}
+    for url in settings.upstreams:
+        if url.origin not in used:
+            yield Finding(
+                ("upstreams", url.text),
+                "is no route's upstream",
+                "write scheme, host and port as the routes do",
+            )
+
+
+def _reporting(settings: Settings) -> Iterator[Finding]:
+    for index, listener in enumerate(settings.listen):
+        if listener.mode == "report" and not listener.address.loopback:
+            yield Finding(
+                ("listen", index, "mode"),
+                "other machines can connect here, and whoever is not among the callers is let in",
+                "write mode: enforce once the log reports nobody who should come in",
+            )
 
 
 def _address(route: Route, own: tuple[Listening, ...], place: Place) -> Iterator[Finding]:

@@ -18,10 +18,12 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import TypeAdapter, ValidationError
 
 from proxy.config import environment, files, method, rules
+from proxy.config.audit import Audit
+from proxy.config.caller import Caller
 from proxy.config.draft import Draft, Finding, Mark, Place
 from proxy.config.ending import endings
 from proxy.config.lint import lint
-from proxy.config.model import Caller, Issuer, Listener, Settings
+from proxy.config.model import Issuer, Listener, Settings
 from proxy.config.route import Route
 from proxy.config.rules import Entries
 from proxy.config.secret_source import SecretFile
@@ -38,6 +40,7 @@ VARIABLE: Final = "AUTHPROXY_CONFIG"
 SYSTEM_FILE: Final = Path("/etc/authproxy/proxy.yaml")
 
 _ADAPTERS: Final[Mapping[str, TypeAdapter[Any]]] = {
+    "audit": TypeAdapter(Audit),
     "listen": TypeAdapter(Listener),
     "issuers": TypeAdapter(Issuer),
     "service_users": TypeAdapter(ServiceUser),
@@ -151,7 +154,12 @@ def _judge(draft: Draft, source: Source | None, environ: Mapping[str, str], now:
         draft.base,
         tuple(_paths(source, draft.base, entries)),
         draft.problems(
-            [*lint(settings), *endings(settings, ends, now), *_ignored(source, environ)]
+            [
+                *lint(settings),
+                *endings(settings, ends, now),
+                *files.doubts(entries, draft.base, environ),
+                *_ignored(source, environ),
+            ]
         ),
         draft.marks,
     )
@@ -166,6 +174,7 @@ def _entries(data: Mapping[str, object]) -> Entries:
         service_users=_valid("service_users", data.get("service_users")),
         callers=_valid("callers", data.get("callers")),
         routes=_valid("routes", data.get("routes")),
+        audit=_valid("audit", {"audit": data.get("audit", {})}),
     )
 
 

@@ -7,26 +7,30 @@ messages take it from there. A new group of settings also gets a row in `words.S
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
     BeforeValidator,
     Field,
     ValidationInfo,
     field_validator,
-    model_validator,
 )
 
+from proxy.config.audit import Audit
+from proxy.config.caller import (  # noqa: TC001 - pydantic reads annotations at run time
+    Caller,
+    Introspection,
+    Sha256,
+)
 from proxy.config.door import (  # noqa: TC001 - pydantic reads annotations at run time
     AllowedHost,
     RequiredHeader,
 )
 from proxy.config.limits import Limits, Pools
 from proxy.config.network import Url, parse_admin
+from proxy.config.rate import RateLimits, Upstreams, any_number
 from proxy.config.route import Route, guard_scheme
-from proxy.config.section import Items, Name, Section, Table, Text, nothing, wrong
+from proxy.config.section import Items, Name, OneOrMore, Section, Table, nothing, wrong
 from proxy.config.service_user import ServiceUser  # noqa: TC001 - pydantic reads annotations at run time
 from proxy.config.values import (  # noqa: TC001 - pydantic reads annotations at run time
     AdminAddress,
@@ -39,22 +43,6 @@ ANONYMOUS = "anonymous"
 """The caller nobody has to declare: whoever shows no credential."""
 
 DEFAULT_ADMIN = "127.0.0.1:9090"
-
-_SHA256 = r"[0-9A-Fa-f]{64}"
-
-
-def _sha256(value: str) -> str:
-    if not re.fullmatch(_SHA256, value):
-        raise wrong(
-            "is no SHA-256 in 64 hex digits",
-            "write what `printf %s KEY | sha256sum` prints, not the key",
-        )
-    return value.lower()
-
-
-Sha256 = Annotated[
-    str, AfterValidator(_sha256), Field(json_schema_extra={"pattern": f"^{_SHA256}$"})
-]
 
 
 class ListenerCertificate(Section):
@@ -103,6 +91,21 @@ class Listener(Section):
             "on loopback and Unix sockets; anywhere else it must be written."
         ),
     )
+    mode: Literal["enforce", "report"] = Field(
+        default="enforce",
+        description=(
+            "What becomes of a caller that is not among them: denied (enforce), or let through, "
+            "logged and counted (report). Default: enforce."
+        ),
+    )
+    caller_credential: Literal["proxy_authorization", "authorization"] = Field(
+        default="proxy_authorization",
+        description=(
+            "Where callers show a key or token: in Proxy-Authorization: Bearer or X-Api-Key; with "
+            "authorization in Authorization: Bearer too, which then is never passed on. Default: "
+            "proxy_authorization."
+        ),
+    )
     hosts: Items[AllowedHost] | None = Field(
         default=None,
         min_length=1,
@@ -123,6 +126,13 @@ class Listener(Section):
     require_header: RequiredHeader | None = Field(
         default=None,
         description="A header every request must bring, which web pages cannot. Default: none.",
+    )
+    limits: RateLimits | None = Field(
+        default=None,
+        description=(
+            "How many requests may come here of callers nobody knows, all of them together. "
+            "Default: any number."
+        ),
     )
 
 
@@ -152,6 +162,10 @@ class Issuer(Section):
         default=None,
         description="PEM file of the authorities trusted for this issuer. Default: the system's.",
     )
+    introspection: Introspection | None = Field(
+        default=None,
+        description="As which client it is asked about callers' tokens. Default: it is not asked.",
+    )
 
     @field_validator("url", "connect_to", "token_endpoint")
     @classmethod
@@ -164,50 +178,6 @@ class Issuer(Section):
         if url and url.path not in {"", "/"}:
             raise wrong("holds a path", "write scheme, host and port alone")
         return url
-
-
-class JwtCaller(Section):
-    """
-    A caller known by a token of its own.
-    """
-
-    issuer: Name = Field(description="Name of the issuer whose tokens are believed.")
-    audience: Text = Field(description="What the token's aud must hold.")
-    claims: Table[str, Text] = Field(
-        default_factory=nothing, description="Claims that must have this value. Default: none."
-    )
-
-
-class Caller(Section):
-    """
-    Somebody who calls the proxy, and how they are known.
-    """
-
-    api_key_sha256: Sha256 | None = Field(
-        default=None,
-        description=(
-            "SHA-256, 64 hex digits, of the key the caller sends as Proxy-Authorization: Bearer or "
-            "X-Api-Key."
-        ),
-    )
-    mtls_san: Text | None = Field(
-        default=None,
-        description="Name in the caller's client certificate. Not carried out by this version.",
-    )
-    jwt: JwtCaller | None = Field(
-        default=None, description="A token of the caller's own. Not carried out by this version."
-    )
-
-    @field_validator("mtls_san", "jwt", mode="before")
-    @classmethod
-    def _not_yet(cls, _: object) -> object:
-        raise wrong("is not carried out by this version", "write api_key_sha256 instead")
-
-    @model_validator(mode="after")
-    def _known_somehow(self) -> Caller:
-        if self.api_key_sha256 is None:
-            raise wrong("says nothing this caller is known by", "write api_key_sha256")
-        return self
 
 
 def _listeners(value: object) -> object:
@@ -235,6 +205,18 @@ class Settings(Section):
         description=f'Health and state: an address or "off". Default: {DEFAULT_ADMIN}.',
         json_schema_extra={"default": DEFAULT_ADMIN},
     )
+    admin_key_sha256: OneOrMore[Sha256] | None = Field(
+        default=None,
+        description=(
+            "SHA-256, 64 hex digits, of the key operators send to admin as Authorization: Bearer, or "
+            "a list; then only /livez and /readyz go without. Default: no key, and changes only from "
+            "this machine."
+        ),
+    )
+    audit: Audit = Field(
+        default_factory=Audit,
+        description="The record of which token went where, for whom. Default: none is kept.",
+    )
     issuers: Table[Name, Issuer] = Field(
         min_length=1, description="Issuers by name: who mints tokens."
     )
@@ -252,6 +234,12 @@ class Settings(Section):
     pools: Pools = Field(
         default_factory=Pools,
         description="The connections to each upstream. Default: that of each setting in it.",
+    )
+    upstreams: Upstreams = Field(
+        default_factory=any_number,
+        description=(
+            "How many requests each upstream is sent over all routes, by origin. Default: any number."
+        ),
     )
     routes: Items[Route] = Field(
         min_length=1,

@@ -233,6 +233,13 @@ class Route(Section):
         min_length=1,
         description="Callers that may use this route. Default: whoever may use the listener.",
     )
+    mode: Literal["enforce", "report"] = Field(
+        default="enforce",
+        description=(
+            "What becomes of a caller that is not among them: denied (enforce), or let through, "
+            "logged and counted (report). Default: enforce."
+        ),
+    )
     request_headers: RequestHeaders = Field(
         default_factory=RequestHeaders, description="Changes to request headers. Default: none."
     )
@@ -251,6 +258,23 @@ class Route(Section):
         description=(
             "What happens to an Authorization header the caller sent: replaced by the service "
             "user's, the request rejected, or the caller's kept. Default: replace."
+        ),
+    )
+    token_echo: Literal["redact", "block", "allow"] = Field(
+        default="redact",
+        description=(
+            "What happens to a response that repeats the service user's token, in its headers or "
+            "its body: the token blotted out with *, the response blocked (502, or cut short once "
+            "it is on its way), or nothing. Compressed bodies and WebSocket messages are not "
+            "seen into. Default: redact."
+        ),
+    )
+    redirects: Literal["pass", "rewrite"] = Field(
+        default="pass",
+        description=(
+            "Whether Location and Content-Location that lead to this upstream are rewritten to "
+            "lead through this proxy again; those that lead elsewhere always pass as they are. "
+            "Default: pass."
         ),
     )
 

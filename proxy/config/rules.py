@@ -10,21 +10,23 @@ from __future__ import annotations
 
 from collections import defaultdict
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 from typing import TYPE_CHECKING
 
 from pydantic_core import PydanticCustomError
 
-from proxy.config import user_rules
+from proxy.config import caller_rules, user_rules
 from proxy.config.draft import Finding, Place
-from proxy.config.model import ANONYMOUS, DEFAULT_ADMIN, Caller, Issuer, Listener
+from proxy.config.model import ANONYMOUS, DEFAULT_ADMIN, Issuer, Listener
 from proxy.config.network import TcpAddress, parse_admin
 from proxy.config.reference import check_name, written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from proxy.config.audit import Audit
+    from proxy.config.caller import Caller
     from proxy.config.route import Route
     from proxy.config.service_user import ServiceUser
     from proxy.core import route
@@ -41,6 +43,7 @@ class Entries:
     service_users: Mapping[str, ServiceUser]
     callers: Mapping[str, Caller]
     routes: Mapping[int, Route]
+    audit: Mapping[str, Audit] = field(default_factory=dict)
 
 
 def check(data: Mapping[str, object], entries: Entries) -> Iterator[Finding]:
@@ -51,7 +54,7 @@ def check(data: Mapping[str, object], entries: Entries) -> Iterator[Finding]:
     yield from user_rules.check(data)
     yield from _listeners(entries)
     yield from _admin(data, entries)
-    yield from _callers(entries)
+    yield from caller_rules.check(data, entries.callers)
     yield from _route_names(data)
     yield from _ties(entries)
 
@@ -108,25 +111,6 @@ def _admin(data: Mapping[str, object], entries: Entries) -> Iterator[Finding]:
                 "is also where admin listens if nothing is written",
                 'write another, or set admin to another or to "off"',
             )
-
-
-def _callers(entries: Entries) -> Iterator[Finding]:
-    if ANONYMOUS in entries.callers:
-        yield Finding(
-            ("callers", ANONYMOUS), "means whoever shows no credential", "rename this caller"
-        )
-    seen: dict[str, str] = {}
-    for name, caller in entries.callers.items():
-        key = caller.api_key_sha256
-        if key is None:
-            continue
-        if key in seen:
-            yield Finding(
-                ("callers", name, "api_key_sha256"),
-                f'is also the key of "{seen[key]}"',
-                "give each caller its own",
-            )
-        seen.setdefault(key, name)
 
 
 def _route_names(data: Mapping[str, object]) -> Iterator[Finding]:

@@ -40,7 +40,14 @@ def json_schema() -> dict[str, Any]:
         "if": {"properties": {"subject": {"required": ["user_id"]}}},
         "then": {"required": ["actor"]},
     }
-    groups["Caller"] |= {"minProperties": 1, "maxProperties": 1}
+    groups["Caller"]["minProperties"] = groups["UnixCaller"]["minProperties"] = 1
+    groups["Introspection"]["oneOf"] = [
+        {"required": ["key_file"], **_without(["client_id", "client_secret"])},
+        {"required": ["client_id", "client_secret"], **_without(["key_file"])},
+    ]
+    ways = [name for name in groups["Caller"]["properties"] if name != "limits"]
+    groups["Caller"]["anyOf"] = [{"required": [way]} for way in ways]
+    groups["RateLimits"] |= _some_limit()
     _tidy(schema)
     return {"$schema": DRAFT, "title": "proxy.yaml", **schema}
 
@@ -67,6 +74,17 @@ def _client_proofs() -> list[dict[str, Any]]:
             **_without(["client_secret"]),
         },
     ]
+
+
+def _some_limit() -> dict[str, Any]:
+    """
+    Return what limits must say: a rate or a number that is not off, and no burst without a rate.
+    """
+    is_on = {"not": {"const": "off"}}
+    rate, concurrent = (
+        {"required": [name], "properties": {name: is_on}} for name in ("rate", "concurrent")
+    )
+    return {"anyOf": [rate, concurrent], "dependentSchemas": {"burst": rate}}
 
 
 def _tidy(node: object) -> None:

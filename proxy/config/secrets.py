@@ -142,6 +142,8 @@ def _load(path: Path, *, private: bool) -> str:
         raise CredentialInvalid(f"the file cannot be opened ({reason})") from None
     try:
         _judge(os.fstat(descriptor), private=private)
+        if private:
+            _judge_folders(path)
         content = _content(descriptor)
     finally:
         os.close(descriptor)
@@ -151,6 +153,16 @@ def _load(path: Path, *, private: bool) -> str:
     if "\ufffd" in text:
         raise CredentialInvalid("the file is not UTF-8 text; store the secret as it was issued")
     return text.strip()
+
+
+def shared(path: Path) -> bool:
+    """
+    Say whether the file's group may change it; no if that cannot be told.
+    """
+    try:
+        return bool(path.stat().st_mode & stat.S_IWGRP)
+    except (OSError, ValueError):
+        return False
 
 
 def _content(descriptor: int) -> bytes:
@@ -178,3 +190,19 @@ def _judge(status: os.stat_result, *, private: bool) -> None:
             "every user of this machine may read or change the file; "
             "run chmod 640 on it (in Kubernetes: defaultMode: 0440)"
         )
+
+
+def _judge_folders(path: Path) -> None:
+    """
+    Refuse a file that anybody could put another in the place of: by its folder, or by that of the
+    file behind a link. In a folder with the sticky bit, such as /tmp, only the owner can.
+    """
+    for folder in {path.parent, Path(os.path.realpath(path)).parent}:
+        try:
+            mode = folder.stat().st_mode
+        except OSError:
+            continue  # it was there a moment ago: the next reading tells
+        if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+            raise CredentialInvalid(
+                "every user of this machine may replace the file; run chmod o-w on its folder"
+            )

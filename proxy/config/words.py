@@ -9,19 +9,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from proxy.config.audit import Audit
+from proxy.config.caller import (
+    Caller,
+    IntrospectedCaller,
+    Introspection,
+    JwtCaller,
+    UnixCaller,
+)
 from proxy.config.door import RequiredHeader
 from proxy.config.draft import Finding, Place, look, near
 from proxy.config.exchange_user import ExchangeParty
 from proxy.config.limits import Limits, Pools
 from proxy.config.model import (
-    Caller,
     Issuer,
-    JwtCaller,
     Listener,
     ListenerCertificate,
     ListenerTls,
     Settings,
 )
+from proxy.config.rate import RateLimits
 from proxy.config.route import Match, RequestHeaders, Route, Timeouts
 from proxy.config.service_user import METHODS
 
@@ -36,17 +43,24 @@ if TYPE_CHECKING:
 
 SECTIONS: Final[Mapping[tuple[str, ...], type[Section]]] = {
     (): Settings,
+    ("audit",): Audit,
     ("listen", "*"): Listener,
     ("listen", "*", "tls"): ListenerTls,
     ("listen", "*", "tls", "certificates", "*"): ListenerCertificate,
     ("listen", "*", "require_header"): RequiredHeader,
+    ("listen", "*", "limits"): RateLimits,
     ("issuers", "*"): Issuer,
+    ("issuers", "*", "introspection"): Introspection,
     ("service_users", "*", "subject"): ExchangeParty,
     ("service_users", "*", "actor"): ExchangeParty,
     ("callers", "*"): Caller,
     ("callers", "*", "jwt"): JwtCaller,
+    ("callers", "*", "introspection"): IntrospectedCaller,
+    ("callers", "*", "unix"): UnixCaller,
+    ("callers", "*", "limits"): RateLimits,
     ("limits",): Limits,
     ("pools",): Pools,
+    ("upstreams", "*"): RateLimits,
     ("routes", "*"): Route,
     ("routes", "*", "match"): Match,
     ("routes", "*", "request_headers"): RequestHeaders,
@@ -90,6 +104,7 @@ _TYPES: Final[Mapping[str, Flaw]] = {
     "string_type": ("is no text", "write one line of text"),
     "too_short": ("is empty", "write at least one"),
     "bool_type": ("is neither true nor false", "write true or false"),
+    "int_type": ("is no whole number", "write digits without quotes"),
 }
 
 

@@ -1,76 +1,88 @@
 """
-Who is calling, and may they use this route?
+May this caller use this route?
 
-A caller proves itself with a key it sends as `Proxy-Authorization: Bearer …` or `X-Api-Key`. Only
-the key's SHA-256 is known here. Every known digest is compared, whatever matched before, so the
-time taken says nothing about which keys exist.
+Who calls has been found out elsewhere (`proxy.callers`). A rule stands on a listener or on a route;
+whoever calls must be on the list of both. In report mode a rule denies nobody: what it would have
+denied is said, so that a list can be tried out before it counts.
 """
 
 from __future__ import annotations
 
-import hmac
-from dataclasses import dataclass, field
-from hashlib import sha256
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from proxy.errors import CallerForbidden, CallerUnauthenticated
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable
 
 ANONYMOUS = "anonymous"
 """What `callers` must say where anybody may call a listener that is not loopback."""
 
-LONGEST_KEY = 4096
-"""Bytes of a caller key worth hashing."""
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """
+    Who may use a listener or a route.
+
+    Attributes:
+        names: The callers that may; `anonymous` for whoever calls.
+        enforced: Whoever is not among them is denied, and not just reported.
+    """
+
+    names: frozenset[str]
+    enforced: bool = True
+
+    def denial(self, caller: str | None) -> CallerUnauthenticated | CallerForbidden | None:
+        """
+        Return why the caller is not on this list; None if it is.
+
+        Args:
+            caller: Its name; None for nobody known.
+        """
+        if caller in self.names or ANONYMOUS in self.names:
+            return None
+        if caller is None:
+            return CallerUnauthenticated("no known caller credential came with the request")
+        return CallerForbidden(f"caller {caller} is not on the list")
 
 
 @dataclass(frozen=True, slots=True)
-class Callers:
+class Entrance:
     """
-    The callers of a generation: SHA-256 digest of the key → name.
+    A listener, as far as it matters who calls.
+
+    Attributes:
+        name: What the log calls it.
+        rule: Who may use it; None if it lists nobody.
+        takes_authorization: Callers may show what they have in `Authorization`, which so is meant
+            for this proxy and never goes up.
     """
 
-    digests: Mapping[bytes, str] = field(default_factory=dict)
-
-    def identify(self, key: bytes) -> str | None:
-        """
-        Return whose key this is; None if nobody's.
-        """
-        if not key or len(key) > LONGEST_KEY:
-            return None
-        digest = sha256(key).digest()
-        found = None
-        for known, name in self.digests.items():
-            if hmac.compare_digest(known, digest):
-                found = name
-        return found
+    name: str
+    rule: Rule | None = None
+    takes_authorization: bool = False
 
 
-def bearer(value: bytes) -> bytes:
+def rule(names: Iterable[str] | None, mode: str) -> Rule | None:
     """
-    Return the key of a `Bearer` credential (scheme in any case, RFC 9110 §11.1); empty if other.
+    Return the rule that `callers` and `mode` of a listener or route make; None without callers.
     """
-    scheme, _, key = value.partition(b" ")
-    return key.strip() if scheme.lower() == b"bearer" else b""
+    return None if names is None else Rule(frozenset(names), mode != "report")
 
 
-def admit(caller: str | None, *allowed: frozenset[str] | None) -> None:
+def admit(caller: str | None, *rules: Rule | None) -> None:
     """
     Let the caller pass, or say why not.
 
     Args:
-        caller: The identified caller; None for nobody.
-        allowed: The `callers` of the listener and of the route; None where nothing is listed.
+        caller: Its name; None for nobody known.
+        rules: Those of the listener and of the route; None where nothing is listed.
 
     Raises:
         CallerUnauthenticated: Somebody must be named, and nobody was.
         CallerForbidden: Somebody was, who is not on the list.
     """
-    for names in allowed:
-        if names is None or ANONYMOUS in names:
-            continue
-        if caller is None:
-            raise CallerUnauthenticated("no known caller credential came with the request")
-        if caller not in names:
-            raise CallerForbidden(f"caller {caller} is not on the list")
+    for each in rules:
+        if each is not None and each.enforced and (denial := each.denial(caller)) is not None:
+            raise denial

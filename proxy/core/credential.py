@@ -41,6 +41,8 @@ class Issuer:
         token_endpoint: Absolute URL; None to find it by discovery.
         connect_to: `scheme://host[:port]` to really dial; Host and TLS name stay those of `url`.
         ca_file: PEM file of the authorities to trust; None for the system's.
+        jwks_uri: Absolute URL of the keys that sign its tokens; None to find it by discovery.
+        introspection_endpoint: Absolute URL; None to find it by discovery.
     """
 
     name: str
@@ -48,6 +50,8 @@ class Issuer:
     token_endpoint: str | None = None
     connect_to: str | None = None
     ca_file: str | None = None
+    jwks_uri: str | None = None
+    introspection_endpoint: str | None = None
 
     @property
     def place(self) -> tuple[str, str | None, str | None]:

@@ -14,12 +14,15 @@ from proxy.core.target import Target, below, join, parse_target, readings
 from proxy.errors import BadRequest, MethodNotSupported, NoRoute
 
 if TYPE_CHECKING:
+    from proxy.core.admit import Rule
+    from proxy.core.location import WayBack
     from proxy.core.route import Fields, Route, Table
 
 T = TypeVar("T")
 
 Authorization = Literal["replace", "reject", "keep"]
 Replay = Literal["auto", "always", "never"]
+TokenEcho = Literal["redact", "block", "allow"]
 
 # Nothing a token could be attached to (CONNECT), or that would echo one back (TRACE).
 UNSUPPORTED = frozenset((b"CONNECT", b"TRACE"))
@@ -45,6 +48,8 @@ class Plan:
         own_api: The upstream is the issuer itself, where authorisation runs before any action.
         strip: Lower-case names of request headers that do not go up.
         set_lines: Header lines the route adds.
+        token_echo: What becomes of a response that repeats the token it was asked for with.
+        way_back: How addresses in responses become the proxy's own; None to leave them.
     """
 
     upstream: str
@@ -52,12 +57,14 @@ class Plan:
     base: bytes = b""
     rewrite: bytes | None = None
     service_user: str = ""
-    callers: frozenset[str] | None = None
+    callers: Rule | None = None
     authorization: Authorization = "replace"
     replay: Replay = "auto"
     own_api: bool = False
     strip: frozenset[bytes] = frozenset()
     set_lines: bytes = b""
+    token_echo: TokenEcho = "redact"
+    way_back: WayBack | None = None
 
 
 class Decision(NamedTuple, Generic[T]):
@@ -136,7 +143,9 @@ class Section(Protocol):
     upgrade: bytes
 
 
-def travelling(plan: Plan, fields: Section, *, keep_id: bool) -> bytes:
+def travelling(
+    plan: Plan, fields: Section, *, keep_id: bool, also: frozenset[bytes] = frozenset()
+) -> bytes:
     """
     Return the caller's field lines that go up, each with its CRLF: what is stripped is stripped
     first, what is added is added afterwards.
@@ -145,12 +154,13 @@ def travelling(plan: Plan, fields: Section, *, keep_id: bool) -> bytes:
         plan: What the route does.
         fields: The caller's header section.
         keep_id: The caller's own X-Request-Id stands.
+        also: Lower-case names of headers that are stripped besides the plan's.
     """
     kept = fields.lines
     out = [
         index
         for name, _, index in fields.aside
-        if (not keep_id if name == REQUEST_ID else name in plan.strip)
+        if (not keep_id if name == REQUEST_ID else name in plan.strip or name in also)
     ]
     if out:
         kept = list(kept)

@@ -28,7 +28,7 @@ from proxy.core.secret import Secret
 from proxy.core.token import Token
 
 if TYPE_CHECKING:
-    from proxy.core.credential import ServiceUser
+    from proxy.core.credential import Issuer, ServiceUser
 
 # RFC 7523 §2.1, RFC 6749 §4.4.2, RFC 8693 §2.1.
 JWT_BEARER: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -88,10 +88,10 @@ def token_request(user: ServiceUser, wall: float, jti: str, endpoint: str = "") 
             form = _form(user, JWT_BEARER, assertion=assertion.reveal())
             return TokenRequest(form, hide=(assertion,))
         case ClientSecret() | ClientKey() as client:
-            proof = _proof(client, user, wall, jti, endpoint)
+            proof = _proof(client, user.issuer, wall, jti, endpoint)
             return _client_request(proof, _form(user, CLIENT_CREDENTIALS, **proof.fields))
         case Exchange() as exchange:
-            proof = _proof(exchange.client, user, wall, jti, endpoint)
+            proof = _proof(exchange.client, user.issuer, wall, jti, endpoint)
             parties, hide = _parties(exchange)
             form = _form(user, TOKEN_EXCHANGE, **parties, **proof.fields)
             return _client_request(proof, form, hide)
@@ -119,6 +119,32 @@ def system_token(user: ServiceUser, wall: float, jti: str, born: float) -> Token
     return Token(signed, born, life, "minted")
 
 
+def introspection_request(
+    client: ClientSecret | ClientKey,
+    issuer: Issuer,
+    token: Secret,
+    wall: float,
+    jti: str,
+    endpoint: str = "",
+) -> TokenRequest:
+    """
+    Build the request that asks whether *token* is alive.
+
+    Source: RFC 7662 §2.1. Without the hint an issuer may find a refresh token alive, too.
+
+    Args:
+        client: Who asks, and how it proves it.
+        issuer: Whom it asks.
+        token: The token in question.
+        wall: Seconds since the epoch, UTC, by the issuer's clock.
+        jti: A text never used before; the assertion's id.
+        endpoint: The token endpoint; for client assertions that are meant for it.
+    """
+    proof = _proof(client, issuer, wall, jti, endpoint)
+    fields = {"token": token.reveal(), "token_type_hint": "access_token", **proof.fields}
+    return _client_request(proof, Secret(urlencode(fields)), (token,))
+
+
 @dataclass(frozen=True, slots=True)
 class _Proof:
     """
@@ -132,7 +158,7 @@ class _Proof:
 
 
 def _proof(
-    client: ClientSecret | ClientKey, user: ServiceUser, wall: float, jti: str, endpoint: str
+    client: ClientSecret | ClientKey, issuer: Issuer, wall: float, jti: str, endpoint: str
 ) -> _Proof:
     match client:
         case ClientSecret(auth="basic"):
@@ -141,7 +167,7 @@ def _proof(
             text = client.secret.reveal()
             return _Proof(client.secret, {"client_id": client.client_id, "client_secret": text})
         case ClientKey():
-            audience = user.issuer.url if client.audience == "issuer" else endpoint
+            audience = issuer.url if client.audience == "issuer" else endpoint
             signed = sign_jwt(client.key, client.client_id, audience, wall, jti)
             fields = {
                 "client_id": client.client_id,

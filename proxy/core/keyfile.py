@@ -4,7 +4,8 @@ ZITADEL's key JSON, and the RSA key in it.
 A service user's key as the console downloads it:
 `{"type": "serviceaccount", "keyId": …, "key": PEM, "expirationDate": …, "userId": …}`. Older files
 have no `expirationDate`; `9999-12-31T23:59:59Z` means never. Machine keys are RSA; an application's
-key (`"type": "application"`) is of no use for the JWT grant. No message holds anything of the file.
+key (`"type": "application"`, with `clientId` and `appId` for `userId`) is of no use for the JWT grant;
+it is what an API application asks about tokens with. No message holds anything of the file.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from proxy.core.key import parse_pem
+from proxy.core.credential import ClientKey
+from proxy.core.key import parse_pem, signing_key
 from proxy.core.secret import Secret
 from proxy.errors import CredentialInvalid
 
@@ -26,6 +28,14 @@ _MAX_TEXT: Final = 200
 """An id longer than this is none (ZITADEL's have 18 digits; limit of ours)."""
 
 _WHERE: Final = "download one in the console: Users, Service Users, the user, Keys, New, type JSON"
+
+_APP_WHERE: Final = (
+    "download one in the console: Projects, the project, the API application, Keys, New, type JSON"
+)
+
+_BARE: Final = (
+    "this is a bare private key; write key_pem_file with key_id and user_id instead of key_file"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,17 +79,34 @@ def parse_key_json(text: Secret) -> KeyFile:
     return KeyFile(str(data["keyId"]), str(data["userId"]), key, expires)
 
 
-def _object(text: Secret) -> dict[str, object]:
+def parse_application_key(text: Secret) -> ClientKey:
+    """
+    Read an application's key JSON: `{"type": "application", "keyId": …, "key": PEM, "appId": …,
+    "clientId": …}`. With it an application proves who it is when it asks about tokens.
+
+    Raises:
+        CredentialInvalid: It is something else; the reason says what, and what to do.
+    """
+    data = _object(text, _APP_WHERE, f"this is a bare private key; {_APP_WHERE}")
+    if data.get("type") != "application":
+        raise CredentialInvalid(f'this is no application\'s key (its "type" differs); {_APP_WHERE}')
+    lacking = [name for name in ("keyId", "clientId", "key") if not _usable(data.get(name), name)]
+    if lacking:
+        words = " and ".join(lacking)
+        raise CredentialInvalid(f"the key file lacks a usable {words}; {_APP_WHERE}")
+    key = signing_key(Secret(str(data["key"]).strip()), key_id=str(data["keyId"]))
+    return ClientKey(str(data["clientId"]), key)
+
+
+def _object(text: Secret, where: str = _WHERE, bare: str = _BARE) -> dict[str, object]:
     content = text.reveal().strip()
     if content.startswith("-----BEGIN"):
-        raise CredentialInvalid(
-            "this is a bare private key; write key_pem_file with key_id and user_id instead of key_file"
-        )
+        raise CredentialInvalid(bare)
     data = None
     with suppress(ValueError, RecursionError):  # refused below: their errors hold the content
         data = json.loads(content)
     if not isinstance(data, dict):
-        raise CredentialInvalid(f"this is no key JSON; {_WHERE}")
+        raise CredentialInvalid(f"this is no key JSON; {where}")
     return data
 
 

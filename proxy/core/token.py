@@ -5,7 +5,8 @@ This file knows no clock: all moments are readings of the boot clock (seconds, s
 taken by whoever asked for the token. Two moments matter and they are kept apart:
 
 renew_at       a jittered 75 to 85 % of the life; from here on a new one is minted in the background
-serve_until    the true end less a small skew; until here the token is handed out whatever happens
+serve_until    the true end less a small skew; until here the token is handed out whatever happens,
+               and up to the true end itself while no other can be had (`Token.to_its_end`)
 """
 
 from __future__ import annotations
@@ -101,6 +102,14 @@ class Token:
         Return this token as if it had been asked for so many seconds earlier.
         """
         return replace(self, born=self.born - seconds)
+
+    def to_its_end(self) -> Token:
+        """
+        Return this token as one that may be handed out for its whole life, without the skew.
+        """
+        whole = replace(self)
+        object.__setattr__(whole, "serve_until", self.born + self.lifetime)
+        return whole
 
     def __repr__(self) -> str:
         lives = "no stated end" if math.isinf(self.lifetime) else f"lives {self.lifetime:.0f} s"

@@ -3,8 +3,12 @@ What the proxy says of itself.
 
 sink
     Lines on their way out: never blocks the loop, says what it had to drop.
+file
+    Lines on their way to a file that may be rotated.
 access
     One line per request.
+audit
+    One line per request that took a token upstream, if that is wanted.
 log
     Every other event, through structlog.
 console

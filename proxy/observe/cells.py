@@ -74,10 +74,12 @@ class RouteMetrics:
         token_results: Requests by where their token came from, see `RESULTS`; shared by all of the
             same service user.
         replays: Requests sent once more with a new token.
+        echoes: Responses that repeated the token they were asked for with.
     """
 
     __slots__ = (
         "client",
+        "echoes",
         "name",
         "replays",
         "server",
@@ -98,6 +100,7 @@ class RouteMetrics:
         self.client = client
         self.token_results = token_results
         self.replays = 0
+        self.echoes = 0
 
     def done(
         self,

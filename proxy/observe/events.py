@@ -37,7 +37,9 @@ EVENTS = (
         "An attempt failed; the token at hand goes on being used.",
     ),
     Event(
-        "token.dropped", "info", "A token was taken away: expired, refused, or rotated (reason)."
+        "token.dropped",
+        "info",
+        "A token was taken away: expired, refused, rotated or revoked (reason).",
     ),
     Event(
         "token.refused",
@@ -83,9 +85,34 @@ EVENTS = (
     ),
     Event("credential.revived", "info", "A dead personal access token is known again."),
     Event(
+        "service_user.revoked",
+        "warning",
+        "An operator revoked a service user: its tokens are dropped, it gets no more.",
+    ),
+    Event("service_user.allowed", "info", "An operator allowed a revoked service user again."),
+    Event(
         "store.failed", "warning", "Tokens cannot be shared at the moment; they are minted here."
     ),
 )
 """In the order of a token's life."""
+
+REQUEST_EVENTS = (
+    Event(
+        "token.echoed",
+        "warning",
+        "An upstream repeated the token in a response: it was redacted, or the response blocked.",
+    ),
+)
+"""Of single requests, beside their own line; with its `request_id`."""
+
+CALLER_EVENTS = (
+    Event(
+        "caller.denied",
+        "warning",
+        "A caller may not use a listener or route: it was denied, or let through in report mode"
+        " (enforced); the same at most every ten seconds (suppressed).",
+    ),
+)
+"""Of whoever calls."""
 
 LEVELS = {event.name: event.level for event in EVENTS}

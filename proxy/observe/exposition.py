@@ -119,21 +119,27 @@ class Exposition(Collector):
         yield from _number(declared.CONNECTIONS, reading.connections)
         yield from _upstreams(reading.upstreams)
         yield from _number(declared.LINES_DROPPED, reading.lines_dropped)
+        yield from _number(declared.AUDIT_DROPPED, reading.audit_dropped)
         yield from _number(declared.RELOAD_SUCCESSFUL, int(metrics.reload_successful))
         yield from _numbers(declared.BUILD, [(self._build, 1)])
 
     def _requests(self) -> Iterator[Metric]:
         metrics = self._metrics
         replays: Counter[str] = Counter()
+        echoes: Counter[str] = Counter()
         results: dict[Labels, int] = {}
         for route in metrics.routes.values():
             replays[route.name] += route.replays
+            echoes[route.name] += route.echoes
             for result, count in route.token_results.items():
                 results[route.service_user, result] = count
         yield from _number(declared.ACTIVE, metrics.active)
         yield from _numbers(declared.TOKEN_CACHE, results.items())
         yield from _numbers(declared.REPLAYS, _labelled(replays))
+        yield from _numbers(declared.TOKEN_ECHOES, _labelled(echoes))
         yield from _numbers(declared.CALLERS_DENIED, _labelled(metrics.denied))
+        yield from _numbers(declared.CALLERS_REPORTED, _labelled(metrics.reported))
+        yield from _numbers(declared.RATE_LIMITED, tuple(metrics.rate_limited.items()))
 
     def _tokens(self, reading: Reading) -> Iterator[Metric]:
         metrics = self._metrics
@@ -142,6 +148,7 @@ class Exposition(Collector):
         yield from _histograms(declared.MINT_DURATION, _labelled(metrics.mint_durations))
         yield from _numbers(declared.TOKEN_EXPIRY, _labelled(reading.token_expiry))
         yield from _numbers(declared.TOKEN_STALE, _labelled(reading.token_stale))
+        yield from _numbers(declared.REVOKED, _labelled(reading.revoked))
         yield from _numbers(declared.ISSUER_RESTING, _labelled(reading.issuer_resting))
         yield from _numbers(declared.CREDENTIAL_EXPIRY, _labelled(reading.credential_expiry))
 

@@ -124,24 +124,27 @@ def _to_json(record: Any, **_: Any) -> bytes:
     return dumps(record, default=repr)
 
 
-def loss_notice(wall: Callable[[], float], *, console: bool) -> Callable[[int], bytes]:
+def loss_notice(
+    wall: Callable[[], float], *, console: bool, event: str = "log.dropped"
+) -> Callable[[int], bytes]:
     """
-    Return what a `Sink` writes once it can write again: the event `log.dropped`.
+    Return what a `Sink` writes once it can write again.
 
     Args:
         wall: Seconds since the epoch.
         console: For a person rather than a machine; without colours.
+        event: What it is called.
     """
 
     def notice(lines: int) -> bytes:
-        event = {
+        said = {
             "timestamp": timestamp(wall()),
             "level": "warning",
-            "event": "log.dropped",
+            "event": event,
             "lines": lines,
         }
         if console:
-            return f"{ConsoleRenderer(colour=False)(None, '', event)}\n".encode()
-        return dumps(event) + b"\n"
+            return f"{ConsoleRenderer(colour=False)(None, '', said)}\n".encode()
+        return dumps(said) + b"\n"
 
     return notice

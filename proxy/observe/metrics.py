@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from proxy.errors import (
+    CallerCheckUnavailable,
     CallerForbidden,
     CallerUnauthenticated,
     CredentialInvalid,
@@ -38,7 +39,7 @@ FAILURES = (MintRejected, MintUnavailable, MintTimeout, CredentialInvalid)
 OUTCOMES = (MINTED, *(failure.code for failure in FAILURES))
 """How a mint can end: a token, or the code of the error."""
 
-DENIALS = (CallerUnauthenticated.code, CallerForbidden.code)
+DENIALS = (CallerUnauthenticated.code, CallerForbidden.code, CallerCheckUnavailable.code)
 """Why a caller can be turned away."""
 
 
@@ -128,6 +129,12 @@ TOKEN_STALE = Family(
     "1 while the token at hand goes on being used because renewing it fails.",
     ("service_user",),
 )
+REVOKED = Family(
+    "authproxy_service_user_revoked",
+    "gauge",
+    "1 while a service user gets no tokens because an operator has revoked it.",
+    ("service_user",),
+)
 ISSUER_RESTING = Family(
     "authproxy_issuer_resting",
     "gauge",
@@ -138,6 +145,12 @@ REPLAYS = Family(
     "authproxy_replays_total",
     "counter",
     "Requests sent once more with a new token after the upstream answered 401.",
+    ("route",),
+)
+TOKEN_ECHOES = Family(
+    "authproxy_token_echoes_total",
+    "counter",
+    "Responses that repeated the token they were asked for with; it was redacted, or they blocked.",
     ("route",),
 )
 CREDENTIAL_EXPIRY = Family(
@@ -152,6 +165,20 @@ CALLERS_DENIED = Family(
     "Requests refused because of who sent them; reason is the code of the error.",
     ("reason",),
 )
+CALLERS_REPORTED = Family(
+    "authproxy_callers_reported_total",
+    "counter",
+    "Requests let through by mode: report that would have been refused because of who sent them;"
+    " reason is the code of the error.",
+    ("reason",),
+)
+RATE_LIMITED = Family(
+    "authproxy_rate_limited_total",
+    "counter",
+    "Requests refused because of a limit on their rate or number at once; scope is caller, listener"
+    " or upstream, name what it is called in the configuration.",
+    ("scope", "name"),
+)
 RELOAD_SUCCESSFUL = Family(
     "authproxy_config_last_reload_successful",
     "gauge",
@@ -161,6 +188,11 @@ LINES_DROPPED = Family(
     "authproxy_log_lines_dropped_total",
     "counter",
     "Log lines lost because nobody read them fast enough.",
+)
+AUDIT_DROPPED = Family(
+    "authproxy_audit_lines_dropped_total",
+    "counter",
+    "Lines of the audit file lost because they could not be written fast enough, or at all.",
 )
 BUILD = Family(
     "authproxy_build_info",
@@ -182,12 +214,17 @@ FAMILIES = (
     TOKEN_EXPIRY,
     TOKEN_CACHE,
     TOKEN_STALE,
+    REVOKED,
     ISSUER_RESTING,
     REPLAYS,
+    TOKEN_ECHOES,
     CREDENTIAL_EXPIRY,
     CALLERS_DENIED,
+    CALLERS_REPORTED,
+    RATE_LIMITED,
     RELOAD_SUCCESSFUL,
     LINES_DROPPED,
+    AUDIT_DROPPED,
     BUILD,
 )
 """All of ours; `process_*` comes from prometheus_client."""
@@ -200,6 +237,8 @@ class Metrics:
     Attributes:
         active: Requests that have not been answered yet; the gateway counts up and down.
         denied: Callers turned away, by the code of the error.
+        reported: Callers that report mode let through, likewise.
+        rate_limited: Requests refused because of a limit, by its scope and name.
         reload_successful: Whether the configuration was usable when it was last read.
         unrouted: For requests that no route matched.
         routes: All others, by route, server address and service user.
@@ -210,6 +249,8 @@ class Metrics:
     def __init__(self) -> None:
         self.active = 0
         self.denied: defaultdict[str, int] = defaultdict(int, dict.fromkeys(DENIALS, 0))
+        self.reported: defaultdict[str, int] = defaultdict(int, dict.fromkeys(DENIALS, 0))
+        self.rate_limited: defaultdict[tuple[str, str], int] = defaultdict(int)
         self.reload_successful = True
         self.unrouted = RouteMetrics(("", "", ""), {}, {}, dict.fromkeys(RESULTS, 0))
         self.routes: dict[tuple[str, str, str], RouteMetrics] = {}

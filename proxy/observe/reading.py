@@ -42,9 +42,11 @@ class Reading:
         minting: The service users tokens are minted for.
         token_expiry: Service user → seconds since the epoch.
         token_stale: Service user → whether its token is used on because renewing it fails.
+        revoked: Service user → whether an operator has revoked it.
         issuer_resting: Issuer → whether it is left alone for a while.
         credential_expiry: Service user → seconds since the epoch; of the credential in use.
         lines_dropped: Log lines lost so far.
+        audit_dropped: Lines of the audit file lost so far.
     """
 
     connections: int = 0
@@ -52,6 +54,8 @@ class Reading:
     minting: tuple[str, ...] = ()
     token_expiry: Mapping[str, float] = field(default_factory=dict)
     token_stale: Mapping[str, bool] = field(default_factory=dict)
+    revoked: Mapping[str, bool] = field(default_factory=dict)
     issuer_resting: Mapping[str, bool] = field(default_factory=dict)
     credential_expiry: Mapping[str, float] = field(default_factory=dict)
     lines_dropped: int = 0
+    audit_dropped: int = 0

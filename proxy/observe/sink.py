@@ -58,6 +58,7 @@ class Sink:
         notice: Makes a line of the number of lines lost, for when writing works again.
         stderr: The descriptor for complaints.
         now: Seconds since some start, never backwards.
+        what: What lines are called in complaints.
 
     Attributes:
         dropped: Lines that found the queue full, or the descriptor closed.
@@ -71,6 +72,7 @@ class Sink:
         notice: Callable[[int], bytes] | None = None,
         stderr: int = 2,
         now: Callable[[], float] = monotonic,
+        what: str = "log lines",
     ) -> None:
         self._descriptor = descriptor
         self._bound = bound
@@ -82,7 +84,7 @@ class Sink:
         self._broken = False
         self._torn = False
         self._lost = 0
-        self._complaints = Complaints(stderr, now)
+        self._complaints = Complaints(stderr, now, what)
         self.dropped = 0
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
@@ -175,9 +177,11 @@ class Complaints:
     Args:
         descriptor: Standard error.
         now: Seconds since some start, never backwards.
+        what: What lines are called.
     """
 
-    def __init__(self, descriptor: int, now: Callable[[], float]) -> None:
+    def __init__(self, descriptor: int, now: Callable[[], float], what: str = "log lines") -> None:
+        self._what = what
         self._descriptor = descriptor
         self._now = now
         self._told = False
@@ -192,7 +196,7 @@ class Complaints:
             return
         if self._thread is not None and self._thread.is_alive():  # nobody reads that one either
             return
-        line = f"authproxy: log lines are being lost: {reason}\n".encode("utf-8", "replace")
+        line = f"authproxy: {self._what} are being lost: {reason}\n".encode("utf-8", "replace")
         thread = threading.Thread(target=self._write, args=(line,), name="log-loss", daemon=True)
         with contextlib.suppress(RuntimeError):  # no thread to be had: the next loss tries again
             thread.start()

@@ -8,6 +8,7 @@ likely causes if the credential may be why.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,7 @@ FIRST_PAUSE = 0.25
 
 class Attempts:
     """
-    Asks issuers. Holds no state: that is in slots and breakers.
+    Asks issuers. Its one state is what trials are under way; the rest is in slots and breakers.
 
     Args:
         means: The keeper's surroundings.
@@ -53,6 +54,16 @@ class Attempts:
         self._means = means
         self._token_of = token_of
         self._recovered = recovered
+        self._trials: dict[object, asyncio.Timeout] = {}
+
+    def hurry(self, issuer: Issuer) -> None:
+        """
+        Begin a trial anew that hangs: *issuer* has just come back, and will not answer what it was
+        asked before.
+        """
+        trial = self._trials.get(issuer.place)
+        if trial is not None and not trial.expired():
+            trial.reschedule(0.0)
 
     async def patiently(self, slot: Slot, acting: ServiceUser) -> Token:
         """
@@ -91,7 +102,7 @@ class Attempts:
             raise standing
         trial = breaker.begin(began)
         try:
-            token = self._minted(slot, await self._means.mint(user), began)
+            token = self._minted(slot, await self._asked(user), began)
         except TokenError as error:
             self._failed(slot, user, error, began, trial=trial)
             raise
@@ -102,6 +113,21 @@ class Attempts:
         if breaker.succeeded():
             self._recovered(user.issuer)
         return token
+
+    async def _asked(self, user: ServiceUser) -> Minted:
+        """
+        Ask once; a trial is begun anew if its issuer comes back meanwhile.
+        """
+        if not self._means.breaker(user.issuer).open:
+            return await self._means.mint(user)
+        place = user.issuer.place
+        try:
+            async with asyncio.timeout(None) as self._trials[place]:
+                return await self._means.mint(user)
+        except TimeoutError:
+            return await self._means.mint(user)
+        finally:
+            self._trials.pop(place, None)
 
     def _minted(self, slot: Slot, minted: Minted, began: float) -> Token:
         now = self._means.clock.boot()

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 
 from cachetools import LRUCache
 
-from proxy.errors import MintHeldBack
+from proxy.errors import MintHeldBack, MintTimeout
 from proxy.tokens.backoff import again
 
 if TYPE_CHECKING:
@@ -39,13 +39,13 @@ MAX_ISSUERS = 256
 # Ours. Two could be chance; more would make callers wait for nothing.
 LIMIT = 3
 
-# Ours, in seconds: an outage of a minute then sees about eight trials, one of ten minutes forty.
+# Ours, in seconds: an outage of a minute then sees about eight trials, one of ten minutes fifty.
 FIRST_TRIAL = 2.0
-LONGEST_TRIAL = 30.0
+LONGEST_TRIAL = 16.0
 
 # Ours: the least part of a wait that chance leaves. However it falls, an outage of a minute sees no
-# more than nine trials.
-LEAST = 0.3
+# more than ten trials.
+LEAST = 0.5
 
 # Ours, in seconds: a trial that has not ended (its deadline is the mint's) holds back the others.
 TRIAL_TIME = 30.0
@@ -88,6 +88,7 @@ class Breaker:
     __slots__ = (
         "_failures",
         "_hold_until",
+        "_in_vain",
         "_knock_at",
         "_opened",
         "_silent",
@@ -110,6 +111,7 @@ class Breaker:
         self._hold_until = -math.inf
         self._knock_at = math.inf
         self._silent = True
+        self._in_vain = False
 
     @property
     def open(self) -> bool:
@@ -117,6 +119,13 @@ class Breaker:
         Say whether mints are held back.
         """
         return self.error is not None
+
+    @property
+    def silent(self) -> bool:
+        """
+        Say whether mints are held back and the last knock was not answered.
+        """
+        return self.error is not None and self._in_vain
 
     def wait(self, now: float) -> float:
         """
@@ -133,8 +142,15 @@ class Breaker:
         Return the error of whoever asks for a mint at *now*; None if it may begin.
         """
         wait = self.wait(now)
-        if self.error is None or not wait:
+        return self.refusal(now) if wait else None
+
+    def refusal(self, now: float) -> MintHeldBack | None:
+        """
+        Return the error of whoever is not let wait for a mint; None while closed.
+        """
+        if self.error is None:
             return None
+        wait = self.wait(now)
         # An unreachable issuer may be back any moment, whatever the wait: see the knocks
         soon = wait if self._hold_until > now else min(wait, LATER_KNOCK)
         reason = f"the issuer is left alone for a while: {self.error.reason}"
@@ -169,7 +185,8 @@ class Breaker:
         """
         self._failures += 1
         was_open = self.error is not None
-        if not was_open and self._failures < LIMIT and error.retry_after is None:
+        at_once = error.retry_after is not None or isinstance(error, MintTimeout)
+        if not was_open and self._failures < LIMIT and not at_once:
             return False
         self.error = again(error)
         if error.retry_after is not None:
@@ -211,7 +228,7 @@ class Breaker:
             return False
         self._knock_at = now + (KNOCK if now < self._opened + EAGER else LATER_KNOCK)
         news = well and self._silent
-        self._silent = not well
+        self._silent = self._in_vain = not well
         if news:
             self._trial_at = max(now, self._hold_until)
         return news and self._trial_at <= now

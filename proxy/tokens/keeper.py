@@ -14,8 +14,9 @@ Theory of operation
 5. A token that an upstream refused is `tokens.refusals`' business.
 6. A personal access token is at hand from the start and is never minted.
 7. While an issuer is left alone the keeper knocks at its door; once it is well again, all that had
-   failed is due at once.
-8. A token's end is told by the boot clock, which counts through a sleep. Should the wall clock
+   failed is due at once (`tokens.vigil`).
+8. Whom an operator has revoked has no token and gets none (`tokens.revocation`).
+9. A token's end is told by the boot clock, which counts through a sleep. Should the wall clock
    leap ahead of it, there may have been a pause that no clock counted (a machine that was frozen),
    so tokens are taken to be that much older; the old reckoning is kept in reserve.
 
@@ -28,7 +29,6 @@ State: the slots (changed here and, for `used`, by the data path) and the flight
 from __future__ import annotations
 
 import asyncio
-import math
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -39,8 +39,10 @@ from proxy.tasks import spawn
 from proxy.tokens.backoff import again
 from proxy.tokens.flight import Flights
 from proxy.tokens.refusals import Refusals
+from proxy.tokens.revocation import REVOKED, Revoking
 from proxy.tokens.slot import EXPIRED, Slot
 from proxy.tokens.supply import Supply
+from proxy.tokens.vigil import Vigil
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     from proxy.core.credential import Issuer, ServiceUser
     from proxy.core.token import Token
     from proxy.tokens.means import Means
+    from proxy.tokens.revocation import Revocations
     from proxy.tokens.state import UserState
 
 # Ours, in seconds. The longest bounds how late a leap of the clock is noticed, and how late a
@@ -75,15 +78,21 @@ class Keeper:
         users: The service users.
         means: Its surroundings.
         start_bound: Seconds after which readiness no longer waits for first tokens.
+        revocations: The service users that are revoked, whatever the generation.
     """
 
     def __init__(
-        self, users: Iterable[ServiceUser], means: Means, *, start_bound: float = START_BOUND
+        self,
+        users: Iterable[ServiceUser],
+        means: Means,
+        *,
+        start_bound: float = START_BOUND,
+        revocations: Revocations | None = None,
     ) -> None:
-        self._means = means
-        self._clock = clock = means.clock
         self._slots = {user.name: Slot(user) for user in users}
-        self._issuers = {slot.user.issuer.place: slot.user.issuer for slot in self._slots.values()}
+        self._revoking = Revoking(self._slots, means, revocations)
+        self._means = means = self._revoking.means
+        self._clock = clock = means.clock
         self._supply = Supply(means, self.get, self._recovered)
         self._refusals = Refusals(means, self._supply, self)
         self._bound = clock.boot() + start_bound
@@ -91,12 +100,14 @@ class Keeper:
         self._flights: Flights[Any] = Flights()
         self._tasks: set[asyncio.Task[Any]] = set()  # the watch
         self._woken = asyncio.Event()
+        self._vigil = Vigil(means, self._slots, self._flights, self._supply.hurry, self._woken.set)
         for slot in self._slots.values():
             slot.load(clock)
 
     async def __aenter__(self) -> Self:
         for slot in self._slots.values():
-            await self._supply.adopt(slot)
+            if not slot.revoked:
+                await self._supply.adopt(slot)
         _ = spawn(self._tasks, self._watch(), name="keeper")
         return self
 
@@ -148,7 +159,10 @@ class Keeper:
         if token is None or token.fingerprint != refused.fingerprint:
             return await self.get(name)
         slot.used = True
-        return await self._refusals.answer(slot, token)
+        answer = await self._refusals.answer(slot, token)
+        if slot.revoked:
+            raise CredentialInvalid(REVOKED)
+        return answer
 
     def rotate(self, user: ServiceUser) -> None:
         """
@@ -176,10 +190,10 @@ class Keeper:
         """
         now = self._clock.boot()
         self._notice_leap()
-        upcoming = self._knock(now)
+        upcoming = self._vigil.knock(now)
         for name, slot in self._slots.items():
             self._clear(slot, now)
-            if name in self._flights:
+            if slot.revoked or name in self._flights:
                 continue
             if slot.due > now:
                 upcoming = min(upcoming, slot.due)
@@ -198,7 +212,24 @@ class Keeper:
         """
         now = self._clock.boot()
         required = (slot for slot in self._slots.values() if slot.user.required)
-        return now >= self._bound or all(slot.ready(now) for slot in required)
+        return now >= self._bound or all(slot.revoked or slot.ready(now) for slot in required)
+
+    async def revoke(self, name: str) -> None:
+        """
+        Drop the service user's tokens now, in all generations and the store; get none until `allow`.
+        """
+        await self._revoking.revoke(name)
+
+    def allow(self, name: str) -> None:
+        """
+        Undo `revoke`, and mint at once.
+        """
+        slot = self._slots[name]
+        revoked = slot.revoked
+        self._revoking.allow(name)
+        if revoked and not slot.static:
+            self._flights.start(name, partial(self._fly, slot))
+        self._woken.set()
 
     def state(self, name: str) -> UserState:
         """
@@ -217,7 +248,7 @@ class Keeper:
         """
         Say of each issuer, by name, whether it is left alone for a while.
         """
-        return {issuer.name: self._means.breaker(issuer).open for issuer in self._issuers.values()}
+        return self._vigil.resting()
 
     def users(self) -> tuple[ServiceUser, ...]:
         """
@@ -235,6 +266,8 @@ class Keeper:
         Raises:
             TokenError: There is no token to be had.
         """
+        if slot.revoked:
+            raise CredentialInvalid(REVOKED)
         now = self._clock.boot()
         self._clear(slot, now)
         at_hand = slot.token
@@ -242,25 +275,50 @@ class Keeper:
             return at_hand
         if slot.static:
             raise again(slot.backoff.error or CredentialInvalid(EXPIRED))
+        error = await self._turned_away(slot)
+        now = self._clock.boot()
+        if slot.token is not None and slot.usable(now):
+            return slot.token
+        if error is None:
+            return await self._joined(slot)
+        if (reserve := slot.fall_back(now)) is not None:
+            return reserve
+        raise error
+
+    async def _turned_away(self, slot: Slot) -> TokenError | None:
+        """
+        Return what to say to whoever asks for a token; None if one may be asked for. If the next
+        attempt is near, wait for it first.
+        """
         standing = self._standing(slot)
         if standing is not None:
-            if (reserve := slot.fall_back(now)) is not None:
-                return reserve
             wait = standing.retry_after or 0.0
-            if slot.backoff.final or wait > PATIENCE:
-                raise standing
+            if slot.reserve is not None or slot.backoff.final or wait > PATIENCE:
+                return standing
             await self._means.sleep(wait)
-            if slot.token is not None and slot.usable(self._clock.boot()):
-                return slot.token
             standing = self._standing(slot)
-            if standing is not None:
-                raise standing
+        return standing or self._unheard(slot)
+
+    async def _joined(self, slot: Slot) -> Token:
         outcome = await self._flights.join(slot.user.name, partial(self._fly, slot))
+        if slot.revoked:  # a moment after the flight had landed
+            raise CredentialInvalid(REVOKED)
         if isinstance(outcome, TokenError):
             raise again(outcome)
         token: Token = outcome
         slot.used = True
         return token
+
+    def _unheard(self, slot: Slot) -> TokenError | None:
+        """
+        While an issuer does not answer at all, start the trial that is due but let nobody wait for
+        it: it may take its whole deadline. Return what to say instead; None if it answers.
+        """
+        breaker = self._means.breaker(slot.user.issuer)
+        if not breaker.silent or isinstance(slot.credential, SystemKey):
+            return None
+        self._flights.start(slot.user.name, partial(self._fly, slot))
+        return breaker.refusal(self._clock.boot())
 
     def _standing(self, slot: Slot) -> TokenError | None:
         """
@@ -268,9 +326,12 @@ class Keeper:
         """
         now = self._clock.boot()
         standing = slot.backoff.standing(now)
-        if standing is not None or isinstance(slot.credential, SystemKey):  # signed here
+        breaker = self._means.breaker(slot.user.issuer)
+        if isinstance(slot.credential, SystemKey):  # signed here
             return standing
-        return self._means.breaker(slot.user.issuer).standing(now)
+        if not breaker.open or slot.backoff.final:
+            return standing or breaker.standing(now)
+        return breaker.standing(now) or (None if standing is None else breaker.refusal(now))
 
     async def _watch(self) -> None:
         while True:
@@ -282,43 +343,21 @@ class Keeper:
 
     async def _fly(self, slot: Slot) -> Token | TokenError:
         try:
-            return await self._supply.bring(slot)
+            while not slot.revoked:
+                before = slot.revocations
+                outcome = await self._supply.bring(slot)
+                if slot.revocations == before:
+                    return outcome
+                # Revoked meanwhile: what was asked for before that is not used, nor found again
+                if slot.token is not None and slot.token is outcome:
+                    slot.empty(refused=True)
+                await self._revoking.clear_store(slot)
+            return CredentialInvalid(REVOKED)
         finally:
             self._woken.set()  # the slot's next moment has changed
 
-    def _knock(self, now: float) -> float:
-        """
-        Knock at the issuers that are left alone; return when to do so next.
-        """
-        upcoming = math.inf
-        for place, issuer in self._issuers.items():
-            at = self._means.breaker(issuer).knock_at()
-            if at > now:
-                upcoming = min(upcoming, at)
-            elif place not in self._flights:
-                self._flights.start(place, partial(self._knocked, issuer))
-        return upcoming
-
-    async def _knocked(self, issuer: Issuer) -> None:
-        well = await self._means.knock(issuer)
-        if self._means.breaker(issuer).knocked(self._clock.boot(), well=well):
-            self._retry_now(issuer)
-        self._woken.set()
-
     def _recovered(self, issuer: Issuer) -> None:
-        """
-        An issuer that was left alone is well again.
-        """
-        self._means.on_event("issuer.recovered", issuer=issuer.name)
-        self._retry_now(issuer)
-        self._woken.set()
-
-    def _retry_now(self, issuer: Issuer) -> None:
-        for slot in self._slots.values():
-            if slot.user.issuer.place == issuer.place and not slot.static:
-                slot.backoff.forgive()
-                if slot.stale or slot.token is None:
-                    slot.due = max(slot.backoff.retry_at, self._clock.boot())
+        self._vigil.recovered(issuer)
 
     def _notice_leap(self) -> None:
         """
@@ -342,6 +381,11 @@ class Keeper:
         token = slot.token
         if token is None or token.usable(now):
             return
+        if slot.stale or slot.user.name in self._flights:
+            whole = token.to_its_end()
+            if whole.usable(now):
+                slot.token = whole  # at worst an upstream says no; without it nobody is served
+                return
         slot.empty()
         slot.backoff.forgive()  # it could afford to wait for long; whoever asks now cannot
         slot.load(self._clock)

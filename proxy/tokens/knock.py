@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from yarl import URL
+
 from proxy.errors import TokenError
 from proxy.tokens.metadata import addresses
 
@@ -35,9 +37,19 @@ class Knock:
         """
         Say whether *issuer* answers like something that is up.
         """
-        url = issuer.token_endpoint or addresses(issuer)[0]
+        url = (
+            addresses(issuer)[0] if issuer.token_endpoint is None else _root(issuer.token_endpoint)
+        )
         try:
             answer = await self._line.ask(issuer, url, timeout=PATIENCE)
         except TokenError:
             return False
         return answer.status < 500 and answer.status != 429
+
+
+def _root(endpoint: str) -> str:
+    """
+    Return the top of the host that *endpoint* is at: where it is configured there need not be a
+    discovery document, and a GET to the endpoint itself might be counted as a token request.
+    """
+    return str(URL(endpoint, encoded=True).origin()) + "/"

@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from proxy.tokens.slot import Slot
     from proxy.tokens.supply import Supply
 
-# ZITADEL's replicas and the rounding of `nbf` have been seen to take up to a second.
-YOUNG = 1.0
+# ZITADEL's replicas and the rounding of `nbf` have been seen to take up to a second. A quarter more,
+# since the issuer counts from when it made the token, and we from when we asked for it.
+YOUNG = 1.25
 
 # Ours, in seconds: how long to wait before asking again about a token that was refused or dead.
 ASK_AGAIN = 60.0

@@ -21,6 +21,7 @@ from proxy.core.credential import FixedToken
 from proxy.core.token import static_token
 from proxy.errors import CredentialInvalid
 from proxy.tokens.backoff import Backoff
+from proxy.tokens.revocation import REVOKED
 from proxy.tokens.state import Condition, UserState
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ class Slot:
         backoff: The failures in a row and what follows from them.
         mints: Tokens minted.
         failures: Attempts to mint that failed, in all.
+        revoked: An operator has revoked the user: nothing is put at hand.
+        revocations: How often that was done.
     """
 
     __slots__ = (
@@ -68,6 +71,8 @@ class Slot:
         "mints",
         "refused",
         "reserve",
+        "revocations",
+        "revoked",
         "stale",
         "token",
         "used",
@@ -90,6 +95,8 @@ class Slot:
         self.backoff = Backoff()
         self.mints = 0
         self.failures = 0
+        self.revoked = False
+        self.revocations = 0
 
     @property
     def credential(self) -> Credential:
@@ -116,9 +123,12 @@ class Slot:
         """
         Put a new token at hand; *chance* from 0 up to 1 spreads the moment of its renewal.
         """
+        if self.revoked:
+            return
         self.token = token
         self.minted_by = minted_by
         self.reserve = self.dead = None
+        self.asked_at = -math.inf
         self.used = self.stale = self.idle = False
         self.due = token.renew_at(chance)
         self.backoff.succeeded()
@@ -133,6 +143,27 @@ class Slot:
         elif not self.static:
             self.idle = not self.used
         self.token = self.minted_by = None
+
+    def revoke(self) -> None:
+        """
+        Take the token away for good, and put nothing in its place.
+        """
+        self.revoked = True
+        self.revocations += 1
+        self.empty(refused=True)
+        self.reserve = self.dead = None
+        self.due = math.inf
+
+    def allow(self, clock: Clock) -> None:
+        """
+        Forget what led here; a personal access token is at hand again.
+        """
+        self.revoked = self.idle = False
+        self.backoff.forgive(final=True)
+        self.backoff.succeeded()
+        self.asked_at = -math.inf
+        self.due = clock.boot()
+        self.load(clock)
 
     def take(self, user: ServiceUser) -> None:
         """
@@ -212,6 +243,8 @@ class Slot:
         A token is renewed if somebody wanted it. Without one, only a required user is looked
         after; any other is minted for when asked for.
         """
+        if self.revoked:
+            return False
         return self.used if self.token is not None else self.user.required and not self.idle
 
     def ready(self, now: float) -> bool:
@@ -236,7 +269,7 @@ class Slot:
             age=None if token is None else now - token.born,
             expires_in=None if token is None else _finite(token.serve_until - now),
             renews_in=_finite(self.due - now) if self.wanted() else None,
-            last_error="" if error is None else error.reason,
+            last_error=REVOKED if self.revoked else "" if error is None else error.reason,
             mints=self.mints,
             failures=self.failures,
             credential=self.at + 1,
@@ -244,6 +277,8 @@ class Slot:
         )
 
     def _condition(self, token: Token | None) -> Condition:
+        if self.revoked:
+            return "revoked"
         if token is not None:
             if token is self.refused:
                 return "refused"

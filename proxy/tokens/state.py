@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from proxy.core.credential import Method
 
-Condition = Literal["ready", "stale", "idle", "cold", "failing", "refused"]
+Condition = Literal["ready", "stale", "idle", "cold", "failing", "refused", "revoked"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,8 @@ class UserState:
         required: Whether the proxy's readiness waits for it.
         condition: `ready` has a token · `stale` has one, but renewing it fails · `idle` needs
             none, the last one ended unused · `cold` was never asked for · `failing` has none ·
-            `refused` has a token that an upstream answered with 401 and that is not replaced.
+            `refused` has a token that an upstream answered with 401 and that is not replaced ·
+            `revoked` gets none until an operator allows it again.
         fingerprint: Of the token at hand; empty without one.
         age: Seconds since that token was asked for; None without one.
         expires_in: Seconds it may still be handed out; None without one or without an end.

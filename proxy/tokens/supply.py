@@ -49,6 +49,12 @@ class Supply:
         self._means = means
         self._attempts = Attempts(means, token_of, recovered)
 
+    def hurry(self, issuer: Issuer) -> None:
+        """
+        Begin a trial anew that hangs: *issuer* has just come back.
+        """
+        self._attempts.hurry(issuer)
+
     async def adopt(self, slot: Slot) -> None:
         """
         Put a token from the store at hand, if there is one and none is at hand.

@@ -7,12 +7,14 @@ roles, message, request, response, plain
 connection, request_parser, reading, deadlines, downstream
     One caller's connection, in five layers: read, held, written, closed; what goes through the
     parser; bytes into requests; what takes too long; requests taking turns.
-pace, parting, service
+pace, parting, peer, service
     What such a connection looks to: whether a body comes too slowly, whether a caller that sends
-    nothing more is still there, and who owns its exchanges.
+    nothing more is still there, who that is, and who owns its exchanges.
 relaying, response_parser, answering, upstream
     One connection to an upstream, in four layers: what is on its way to the caller; what goes
     through the parser; bytes into responses; being taken and given back.
+echo
+    What must not come back in a response, found and blotted out.
 parser, protocol, kernel
     What either side reads by: the parser's complaints and its silence, the protocol a request line
     names, and what the kernel tells of a connection that is not read.

@@ -89,16 +89,25 @@ class Answering(ResponseParser):
         self._over = size >= length
         self._owed = length - len(body)
         self._heading = False
+        self._start(exchange, response, body)
+        return True
+
+    def _start(self, exchange: Exchange, response: Response, body: bytes) -> None:
+        """
+        Pass a plain head, and what came of its body with it, on; or hold them.
+        """
         extra = exchange.answered(response)
         if self.exchange is not exchange:
-            return True
+            return
         if extra is None:
             self._hold()
+        elif self._over:
+            self._send_head(exchange, response, extra, body)
+            return
         else:
-            self._out.append(self._compose(exchange, response, extra))
-        if body:
-            self._out.append(body)
-        return True
+            self._send_head(exchange, response, extra)
+        if body and self.exchange is exchange:
+            self._pass_bytes(exchange, body)
 
     def _read(self, block: bytes) -> Response | None:
         """
@@ -125,6 +134,21 @@ class Answering(ResponseParser):
             self._keep = False  # more than was promised: not a connection to use again
         self._owed -= len(data)
         exchange.bytes_out += len(data)
-        self._out.append(data)
-        if not self._owed:
-            self._over = True
+        self._over = not self._owed
+        self._pass_bytes(exchange, data)
+
+    def _pass_bytes(self, exchange: Exchange, data: bytes) -> None:
+        """
+        Pass on bytes of a body that is not cut into chunks.
+        """
+        if not exchange.watched:
+            self._out.append(data)
+            return
+        if self._over and self._sieve is None:
+            data = self._blotted(exchange, data)
+        else:
+            data = self._sift(exchange, data)
+            if self._over and self._sieve is not None:
+                data += self._sieve.rest()
+        if data and self.exchange is exchange:
+            self._out.append(data)

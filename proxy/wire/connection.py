@@ -15,6 +15,7 @@ import asyncio
 from typing import TYPE_CHECKING, cast
 
 from proxy.wire.kernel import ENDED, ask, reset
+from proxy.wire.peer import Peer, peer_of
 from proxy.wire.wheel import LOOK
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Connection(asyncio.Protocol):
         "_since",
         "_wasted",
         "_wheel",
+        "_who",
         "closing",
         "held",
         "limits",
@@ -70,6 +72,7 @@ class Connection(asyncio.Protocol):
         self.look_at = 0
         self._now = now
         self._wheel = wheel
+        self._who: Peer | None = None
         self._wasted = 0
         self._progress = -1
         self._since = 0.0  # when something last moved; 0: the next look notes the time
@@ -86,6 +89,14 @@ class Connection(asyncio.Protocol):
             self.transport.set_write_buffer_limits(64 * 1024)
         self._since = self._now()
         self._wheel.enter(self, 0.0)
+
+    def who(self) -> Peer:
+        """
+        Return what the system tells of who is there; asked once, while somebody is.
+        """
+        if self._who is None:
+            self._who = Peer() if self.transport is None else peer_of(self.transport)
+        return self._who
 
     def look(self, now: float) -> float:
         """

@@ -31,6 +31,7 @@ from proxy.wire.message import IDEMPOTENT
 from proxy.wire.turn import Turn
 
 if TYPE_CHECKING:
+    from proxy.errors import ProxyError
     from proxy.wire.downstream import Downstream
     from proxy.wire.limits import Timeouts
     from proxy.wire.pool import Pool
@@ -58,6 +59,8 @@ class Exchange(Turn):
         upstream_status: The status the upstream answered; 0 if none did.
         pending: Bytes of the body that wait to be written.
         timeouts: How long the upstream may take.
+        watched: Bytes that are not to come back in the response, each longer than a few; the same
+            from the request's head on upstream to the response's end.
     """
 
     __slots__ = (
@@ -69,6 +72,7 @@ class Exchange(Turn):
         "timeouts",
         "upstream",
         "upstream_status",
+        "watched",
     )
 
     def __init__(
@@ -102,12 +106,20 @@ class Exchange(Turn):
         self.continued = False
         self.tunnel = None
         self.timeouts = DEFAULT_TIMEOUTS
+        self.watched: tuple[bytes, ...] = ()
 
     # What a subclass says
 
     def answered(self, response: Response) -> bytes | None:
         """
         Return header lines to add to the upstream's response; None holds it.
+        """
+        raise NotImplementedError
+
+    def echoed(self) -> ProxyError | None:
+        """
+        Something watched for was in the response and has been blotted out; return an error to have
+        the response refused all the same.
         """
         raise NotImplementedError
 

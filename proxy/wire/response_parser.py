@@ -168,13 +168,10 @@ class ResponseParser(Relaying):
         lines = [b"%b: %b" % pair for pair in pairs]
         fields = read_response(lines, self._roles, status, http10=version == "1.0")
         assert fields is not None
-        if status == 101:
+        if status < 200:
             if not parser.should_upgrade():  # there must be `Connection: upgrade` as well
                 fields.upgrade = b""
-            self._out.append(open_tunnel(exchange, fields))
-            self._heading = False
-        elif status < 200:
-            self._pass_interim(exchange, status, fields)
+            self._read_informational(exchange, status, fields)
         elif status > 599:
             raise UpstreamProtocol(f"status {status} is none")
         else:
@@ -183,6 +180,21 @@ class ResponseParser(Relaying):
             if exchange.method == b"HEAD" and version == "1.1":
                 self._keep = not fields.close  # whatever the head says of the body it stands for
             self._begin_response(exchange, Response(status, reason, fields))
+
+    def _read_informational(self, exchange: Exchange, status: int, fields: ResponseFields) -> None:
+        """
+        Open a tunnel, or pass an interim answer on.
+        """
+        if exchange.watched:
+            head = self._blotted(exchange, b"%b\r\n%b" % (self._reason, fields.passed))
+            self._reason, _, fields.passed = head.partition(b"\r\n")
+        if self.exchange is not exchange:
+            return
+        if status == 101:
+            self._out.append(open_tunnel(exchange, fields))
+            self._heading = False
+        else:
+            self._pass_interim(exchange, status, fields)
 
     def _begin_response(self, exchange: Exchange, response: Response) -> None:
         """
@@ -205,7 +217,7 @@ class ResponseParser(Relaying):
         if extra is None:
             self._hold()
         else:
-            self._out.append(self._compose(exchange, response, extra))
+            self._send_head(exchange, response, extra)
 
     def on_body(self, data: bytes) -> None:
         exchange = self.exchange
@@ -214,10 +226,10 @@ class ResponseParser(Relaying):
             return
         self._fed += len(data)
         exchange.bytes_out += len(data)
-        if self._chunked:
-            self._out += (b"%x\r\n" % len(data), data, b"\r\n")
-        else:
-            self._out.append(data)
+        if exchange.watched:
+            data = self._sift(exchange, data)
+        if self.exchange is exchange:
+            self._pass(data)
 
     def on_message_complete(self) -> None:
         exchange = self.exchange
@@ -226,7 +238,11 @@ class ResponseParser(Relaying):
         pairs, self._pairs = self._pairs, []
         if len(pairs) > HEADERS or sum(len(name) + len(value) for name, value in pairs) > HEAD:
             raise UpstreamProtocol("the response's trailer section is too large")
-        self._finish_body(trailers(pairs, self._roles) if pairs else b"")
+        trailer = trailers(pairs, self._roles) if pairs else b""
+        if trailer and exchange.watched:
+            trailer = self._blotted(exchange, trailer)
+        if self.exchange is exchange:
+            self._finish_body(trailer)
 
     def _pass_interim(self, exchange: Exchange, status: int, fields: ResponseFields) -> None:
         """

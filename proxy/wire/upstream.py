@@ -127,6 +127,8 @@ class Upstream(Answering):
         self._over = self._held = self._said = self._chunked = self._until_close = False
         self._heading = True
         self._seam = b""
+        self._sieve = None
+        self._echoed = False
 
     def write(self, data: bytes) -> None:
         """
@@ -141,6 +143,7 @@ class Upstream(Answering):
         """
         exchange, self.exchange = self.exchange, None
         self._out.clear()
+        self._sieve = None
         transport = self.transport
         if transport is None or exchange is None:
             return
@@ -193,7 +196,12 @@ class Upstream(Answering):
         if exchange is None or exchange.response is None:
             return
         self._held = False
-        self._out.insert(0, self._compose(exchange, exchange.response, extra))
+        if self._echoed:
+            self._tell(exchange)
+        if self.exchange is exchange:
+            self._send_head(exchange, exchange.response, extra)
+        if self.exchange is not exchange:
+            return
         self._flush(exchange)
         if self._over:
             self._settle(exchange)

@@ -12,7 +12,7 @@ import pytest
 
 from proxy.admin.server import Admin
 from proxy.config.network import TcpAddress, UnixAddress
-from proxy.tokens.slot import Condition, UserState
+from proxy.tokens.state import Condition, UserState
 
 
 def state(name: str, condition: Condition, error: str = "") -> UserState:

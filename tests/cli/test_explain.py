@@ -153,3 +153,38 @@ def test_a_wrong_command_line_says_what_to_write(explain, arguments, words):
 
     assert result.exit_code == 2
     assert words in result.output
+
+
+def test_report_mode_is_told_apart(tmp_path, explain):
+    """
+    Whoever only report mode lets in is told what enforcing would say; nobody known is anonymous.
+    """
+    path = tmp_path / "proxy.yaml"
+    path.write_text(path.read_text().replace("callers: [ci]}]", "callers: [ci], mode: report}]"))
+    reported = explain("GET", "/kept")
+    anonymous = explain("GET", "/kept", "--caller", "anonymous", "--json")
+    closed = explain("GET", "/closed", "--caller", "anonymous")
+
+    assert reported.exit_code == 0
+    assert "let through by mode: report; caller_unauthenticated" in reported.output
+    assert json.loads(anonymous.output)["reported"].startswith("caller_unauthenticated: ")
+    assert closed.exit_code == 1
+    assert "caller_unauthenticated" in closed.output
+
+
+def test_authorization_that_a_listener_takes_is_not_shown_as_sent(tmp_path, explain):
+    """
+    It is for the proxy even on a route that keeps the caller's own.
+    """
+    path = tmp_path / "proxy.yaml"
+    path.write_text(
+        path.read_text().replace(
+            "callers: [ci]}]", "callers: [ci], caller_credential: authorization}]"
+        )
+    )
+    result = explain("GET", "/kept", "--caller", "ci", "-H", "Authorization: Bearer canary-mine")
+
+    assert result.exit_code == 0
+    assert result.output.count("Authorization: Bearer ***") == 1
+    assert "Authorization: ***" not in result.output
+    assert "canary-mine" not in result.output

@@ -60,6 +60,7 @@ def starter_folder(folder: Path, contents):
         "tls/server.pem": "server.pem", "tls/server.key": "server.key", "tls/clients-ca.pem": "ca.pem",
         "tls/issuer-ca.pem": "ca.pem", "tls/orders-ca.pem": "ca.pem",
         "tls/shop.pem": "server.pem", "tls/shop.key": "server.key",
+        "secrets/introspection.json": "application.json", "secrets/asker": "secret",
         "tls/client.pem": "server.pem", "tls/client.key": "server.key",
     }  # fmt: skip
     for name, content in names.items():
@@ -94,8 +95,8 @@ def test_every_setting_is_described():
 
 @pytest.mark.parametrize(
     "name",
-    ["minimal", "contract", "doors", "json", "limits-all-set", "warnings", "open-door-short-form",
-     "several-credentials", "credentials-that-end", "not-of-zitadel"],
+    ["minimal", "contract", "callers-of-all-kinds", "doors", "json", "limits-all-set", "warnings", "open-door-short-form",
+     "several-credentials", "credentials-that-end", "not-of-zitadel", "rates"],
 )  # fmt: skip
 def test_the_schema_takes_what_the_program_takes(name):
     """
@@ -104,23 +105,10 @@ def test_the_schema_takes_what_the_program_takes(name):
     VALIDATOR.validate(data_of(case(name)))
 
 
-def test_the_schema_takes_callers_known_to_the_format():
-    """
-    Certificates and tokens of callers have their place in the format, though not in this version.
-    """
-    data = data_of(case("contract"))
-    assert isinstance(data, dict)
-    data["callers"] |= {
-        "billing": {"mtls_san": "spiffe://cluster/ns/billing/sa/app"},
-        "laptop": {"jwt": {"issuer": "zitadel", "audience": "a", "claims": {"b": "c"}}},
-    }
-    VALIDATOR.validate(data)
-
-
 @pytest.mark.parametrize(
     "name",
-    ["a-list", "addresses", "callers", "doors-wrong", "limits", "missing-everything", "missing-settings", "route-matches", "route-terms",
-     "several-credentials-wrong", "methods-wrong", "exchanges-wrong",
+    ["a-list", "addresses", "callers", "callers-wrong", "doors-wrong", "limits", "missing-everything", "missing-settings", "route-matches", "route-terms",
+     "several-credentials-wrong", "methods-wrong", "exchanges-wrong", "rates-wrong",
      "scopes", "unknown-settings", "urls", "words-that-stay-text", "wrong-methods", "wrong-types"],
 )  # fmt: skip
 def test_the_schema_refuses_what_has_the_wrong_shape(name):
@@ -170,6 +158,33 @@ def test_the_schema_knows_what_goes_together_in_a_service_user(user, taken):
     data = data_of(case("minimal"))
     assert isinstance(data, dict)
     data["service_users"]["dev"] = user
+
+    assert VALIDATOR.is_valid(data) is taken
+
+
+@pytest.mark.parametrize(
+    ("limits", "taken"),
+    [
+        ({"rate": "50/s"}, True),
+        ({"rate": "50/s", "burst": 100, "concurrent": 20}, True),
+        ({"concurrent": 20}, True),
+        ({"rate": "off", "concurrent": 20}, True),
+        ({}, False),
+        ({"rate": "off"}, False),
+        ({"concurrent": "off"}, False),
+        ({"burst": 5, "concurrent": 5}, False),
+        ({"rate": "off", "burst": 5, "concurrent": 5}, False),
+        ({"rate": 50}, False),
+    ],
+    ids=str,
+)
+def test_the_schema_knows_what_limits_must_say(limits, taken):
+    """
+    Something, and a burst only with a rate; each case as `check` judges it.
+    """
+    data = data_of(case("minimal"))
+    assert isinstance(data, dict)
+    data["upstreams"] = {"https://api.example.com": limits}
 
     assert VALIDATOR.is_valid(data) is taken
 

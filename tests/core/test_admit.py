@@ -1,44 +1,16 @@
 from __future__ import annotations
 
-from hashlib import sha256
-
 import pytest
 
-from proxy.core.admit import LONGEST_KEY, Callers, admit, bearer
+from proxy.core.admit import Rule, admit, rule
 from proxy.errors import CallerForbidden, CallerUnauthenticated
 
-CALLERS = Callers({sha256(b"k1").digest(): "ci", sha256(b"k2").digest(): "billing"})
-
-
-@pytest.mark.parametrize(
-    ("key", "name"),
-    [
-        (b"k1", "ci"),
-        (b"k2", "billing"),
-        (b"k3", None),
-        (b"", None),
-        (b"k" * (LONGEST_KEY + 1), None),
-    ],
+CI, BOTH, ANYONE = (
+    Rule(frozenset(("ci",))),
+    Rule(frozenset(("ci", "billing"))),
+    rule(["anonymous"], "enforce"),
 )
-def test_key_says_who_calls(key, name):
-    """
-    A known key has a name, any other nobody's.
-    """
-    assert CALLERS.identify(key) == name
-
-
-@pytest.mark.parametrize(
-    ("value", "key"),
-    [(b"Bearer k", b"k"), (b"bEARER  k ", b"k"), (b"Basic k", b""), (b"Bearer", b""), (b"", b"")],
-)
-def test_bearer_is_read_in_any_case(value, key):
-    """
-    The scheme's case does not matter; other schemes bring nothing.
-    """
-    assert bearer(value) == key
-
-
-CI, BOTH, ANYONE = frozenset(("ci",)), frozenset(("ci", "billing")), frozenset(("anonymous",))
+REPORTED = rule(["ci"], "report")
 
 
 @pytest.mark.parametrize(
@@ -54,14 +26,35 @@ CI, BOTH, ANYONE = frozenset(("ci",)), frozenset(("ci", "billing")), frozenset((
         ("billing", BOTH, CI, CallerForbidden),
         ("billing", CI, BOTH, CallerForbidden),
         ("billing", ANYONE, None, None),
+        (None, REPORTED, None, None),
+        ("billing", REPORTED, REPORTED, None),
+        ("billing", REPORTED, CI, CallerForbidden),
+        ("billing", CI, REPORTED, CallerForbidden),
     ],
 )
 def test_listener_and_route_both_decide(caller, listener, route, error):
     """
-    Whoever is on every list that stands passes.
+    Whoever is on every list that is enforced passes.
     """
     if error is None:
         admit(caller, listener, route)
     else:
         with pytest.raises(error):
             admit(caller, listener, route)
+
+
+def test_a_rule_in_report_mode_says_what_it_would_deny():
+    """
+    Report mode denies nobody, and still knows whom it would.
+    """
+    assert REPORTED is not None
+    assert isinstance(REPORTED.denial(None), CallerUnauthenticated)
+    assert isinstance(REPORTED.denial("billing"), CallerForbidden)
+    assert REPORTED.denial("ci") is None
+
+
+def test_without_callers_there_is_no_rule():
+    """
+    A listener or route that lists nobody has none, whatever its mode.
+    """
+    assert rule(None, "report") is rule(None, "enforce") is None

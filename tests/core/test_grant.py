@@ -20,7 +20,7 @@ from proxy.core.credential import (
     identity,
     private_key,
 )
-from proxy.core.grant import token_request
+from proxy.core.grant import introspection_request, token_request
 from proxy.core.secret import Secret
 from proxy.errors import CredentialInvalid
 
@@ -300,3 +300,20 @@ def test_no_second_http_stack_and_nothing_deprecated_is_imported():
     )
 
     assert (ran.returncode, ran.stderr) == (0, "")
+
+
+def test_a_question_about_a_token_hides_all_that_is_in_it():
+    """
+    RFC 7662 §2.1: the token, what kind it is, and who asks; an answer that echoes any is cut.
+    """
+    client = ClientSecret("app", Secret("s e"), auth="post")
+    request = introspection_request(client, ISSUER, Secret("a+b"), NOW, "jti-1")
+
+    assert dict(parse_qsl(request.body.reveal())) == {
+        "token": "a+b",
+        "token_type_hint": "access_token",
+        "client_id": "app",
+        "client_secret": "s e",
+    }
+    assert request.authorization is None
+    assert {secret.reveal() for secret in request.hide} == {"a+b", "a%2Bb", "s e", "s+e"}

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.key import parse_pem
-from proxy.core.keyfile import KeyFile, parse_key_json
+from proxy.core.keyfile import KeyFile, parse_application_key, parse_key_json
 from proxy.core.secret import Secret
 from proxy.errors import CredentialInvalid
 
@@ -184,3 +184,42 @@ def test_any_text_is_read_or_refused(text):
     """
     with pytest.raises(CredentialInvalid):
         parse_key_json(Secret(text))
+
+
+def test_an_applications_key_is_read_as_a_client_that_signs(text, key):
+    """
+    What ZITADEL's console downloads for an API application.
+    """
+    found = parse_application_key(text(type="application", clientId="1@app", appId="2"))
+
+    assert (found.client_id, found.key.key_id, found.key.algorithm) == (
+        "1@app",
+        "100509901696068329",
+        "RS256",
+    )
+    assert (
+        found.key.fingerprint
+        == parse_application_key(
+            text(type="application", clientId="1@app", key=pem(key, form=PrivateFormat.PKCS8))
+        ).key.fingerprint
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "no application's key"),
+        ({"type": "application"}, "lacks a usable clientId"),
+        ({"type": "application", "clientId": "a\nb"}, "lacks a usable clientId"),
+        ({"type": "application", "clientId": "1", "keyId": None, "key": ""}, "keyId and key"),
+        ({"type": "application", "clientId": "1", "key": CANARY}, "not readable as PEM"),
+    ],
+    ids=["a service user's", "without client", "odd client", "without key", "no key"],
+)
+def test_another_file_than_an_applications_key_is_refused(text, changes, words):
+    """
+    The reason says what is wrong, and holds nothing of the file.
+    """
+    with pytest.raises(CredentialInvalid, match=words) as caught:
+        parse_application_key(text(**changes))
+    assert CANARY not in str(caught.value)

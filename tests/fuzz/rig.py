@@ -47,11 +47,10 @@ class Keeper:
         """
         return self.token
 
-    async def renew(self, _: str, __: Token) -> Token:
+    async def renew(self, _: str, __: Token) -> None:
         """
-        Return the token once more.
+        Say that another try would not help.
         """
-        return self.token
 
 
 @cache

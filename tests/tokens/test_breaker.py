@@ -84,15 +84,15 @@ def test_one_trial_at_a_time():
     While it runs nobody else may; when it has ended, the next is a longer wait away.
     """
     breaker = opened(chance=0.5)
-    assert breaker.wait(0.0) == pytest.approx(1.3)
+    assert breaker.wait(0.0) == pytest.approx(1.5)
 
     trial = breaker.begin(2.0)
     assert trial
     assert breaker.standing(2.0) is not None
     breaker.failed(DOWN, 3.0, 0.5, trial=trial)
 
-    assert breaker.wait(3.0) == pytest.approx(2.6)
-    assert breaker.wait(5.6) == 0.0
+    assert breaker.wait(3.0) == pytest.approx(3.0)
+    assert breaker.wait(6.0) == 0.0
 
 
 def test_a_trial_that_never_ends_does_not_block_for_ever():
@@ -118,7 +118,7 @@ def test_a_trial_that_says_nothing_of_the_issuer_makes_room_for_the_next():
 
 def test_waits_grow_with_jitter_to_a_cap():
     """
-    Up to 2, 4, 8 … 30 s from one trial to the next, and never less than three tenths of that.
+    Up to 2, 4, 8, 16 s from one trial to the next, and never less than half of that.
     """
     breaker, now, waits = opened(chance=0.999_999), 0.0, []
     for _ in range(7):
@@ -126,8 +126,31 @@ def test_waits_grow_with_jitter_to_a_cap():
         now += breaker.wait(now)
         breaker.failed(DOWN, now, 0.999_999, trial=breaker.begin(now))
 
-    assert waits == [2, 4, 8, 16, LONGEST_TRIAL, LONGEST_TRIAL, LONGEST_TRIAL]
-    assert opened(chance=0.0).wait(0.0) == 0.6
+    assert waits == [2, 4, 8, LONGEST_TRIAL, LONGEST_TRIAL, LONGEST_TRIAL, LONGEST_TRIAL]
+    assert opened(chance=0.0).wait(0.0) == 1.0
+
+
+def test_a_timeout_opens_it_at_once():
+    """
+    Ten seconds have been waited already; nobody else should.
+    """
+    breaker = Breaker()
+
+    assert breaker.failed(MintTimeout("slow", shared=True), 0.0, 0.5)
+    assert breaker.standing(0.0) is not None
+
+
+def test_it_is_silent_only_once_a_knock_was_in_vain():
+    """
+    Before, nobody knows; a knock that is answered ends it.
+    """
+    breaker = opened()
+    seen = [breaker.silent]
+    for well in (False, True):
+        breaker.knocked(0.75, well=well)
+        seen.append(breaker.silent)
+
+    assert seen == [False, True, False]
 
 
 def test_a_token_closes_it():
@@ -166,7 +189,7 @@ def test_an_issuer_that_answers_every_knock_is_governed_by_waits():
     for step in range(4):
         assert not breaker.knocked(1.5 + step * KNOCK, well=True)
         assert breaker.standing(1.5 + step * KNOCK) is not None
-    assert breaker.wait(0.8) == pytest.approx((0.3 + 0.7 * 0.9) * 4)
+    assert breaker.wait(0.8) == pytest.approx((0.5 + 0.5 * 0.9) * 4)
 
 
 def test_an_issuer_that_falls_silent_later_is_noticed_when_it_answers_again():

@@ -173,3 +173,18 @@ async def test_a_leaver_does_not_stop_the_look_up(discovery, zitadel, issuer):
         issuer.open.set()
 
     assert stayer.result() == issuer.url + "/oauth/v2/token"
+
+
+async def test_endpoints_for_checking_callers_are_believed_at_home_only(discovery, zitadel, issuer):
+    """
+    `jwks_uri` and `introspection_endpoint` elsewhere are as good as not there.
+    """
+    plain = {"issuer": issuer.url, "token_endpoint": issuer.url + "/oauth/v2/token"}
+    issuer.document = plain | {
+        "jwks_uri": issuer.url + "/oauth/v2/keys",
+        "introspection_endpoint": "https://evil.example/introspect",
+    }
+    found = await discovery.metadata(zitadel)
+
+    assert found.jwks_uri == issuer.url + "/oauth/v2/keys"
+    assert found.introspection_endpoint is None

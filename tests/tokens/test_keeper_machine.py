@@ -79,7 +79,9 @@ class Life(RuleBasedStateMachine):
             except TokenError as error:
                 got = error
             if isinstance(got, TokenError):
-                assert not held, f"{name} holds a token and was told {got.reason}"
+                # One that ends while its successor is waited for is no longer held
+                still = held and self._holds(name)
+                assert not still, f"{name} holds a token and was told {got.reason}"
             elif got is not None:
                 assert got.usable(self.stage.now)
                 assert self.stage.now < self.true_end(got)
@@ -246,13 +248,14 @@ class Life(RuleBasedStateMachine):
             play.retry_after = play.error = None
             play.refused.clear()
         # What was asked for before may take its time: a mint its deadline, patience its seconds,
-        # a refusal, in case nobody acts, up to a minute
+        # a refusal, in case nobody acts, up to a minute; and where an issuer answered knocks all the
+        # time nothing but the next trial tells that it is well
         while any(self.stage.under_way.values()):
             await self.stage.pass_time(1.0)
         for name in MINTED:
             slot = self.keeper.slot(name)
             breaker = self.stage.breakers(slot.user.issuer)
-            until = max(breaker._hold_until, breaker._trial_ends)
+            until = max(breaker._hold_until, breaker._trial_ends, breaker._trial_at)
             if slot.backoff.final or slot.backoff.retry_at - self.stage.now > 10.0:
                 until = max(until, slot.backoff.retry_at)
             if until > self.stage.now and (breaker.open or slot.backoff.error is not None):

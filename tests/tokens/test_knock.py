@@ -28,17 +28,15 @@ async def test_an_issuer_is_up_if_it_answers_and_is_not_in_trouble(
     assert "authorization" not in issuer.asked[0].headers
 
 
-async def test_a_knock_is_where_tokens_come_from(line, reporter, issuer):
+async def test_a_knock_is_no_token_request(line, reporter, issuer):
     """
-    A configured endpoint is asked with GET, without any credential; 405 is an answer.
+    Where an endpoint is configured its host is asked, not the endpoint; 404 is an answer.
     """
-    issuer.script.append(web.Response(status=405))
+    issuer.script.append(web.Response(status=404))
     at = replace(reporter.issuer, token_endpoint=issuer.url + "/oauth/v2/token")
 
     assert await Knock(line)(at)
-    assert [(one.method, one.path, one.body) for one in issuer.asked] == [
-        ("GET", "/oauth/v2/token", b"")
-    ]
+    assert [(one.method, one.path, one.body) for one in issuer.asked] == [("GET", "/", b"")]
 
 
 async def test_nobody_there_is_not_up(line, reporter):

@@ -242,13 +242,13 @@ async def test_the_tokens_of_an_exchanges_parties_are_fetched(stage):
 
 async def test_a_party_without_a_token_is_named(stage):
     """
-    The error is the party's, with its name.
+    The reason has the party's, with its name; it is no refusal of the user that exchanges.
     """
     keeper = stage.keeper(user("one", "other", required=False), exchanger("swap", "one"))
     stage.plays["other"].refused = {"one"}
     error = await stage.ask(keeper, "swap")
 
-    assert isinstance(error, MintRejected)
+    assert isinstance(error, MintUnavailable)
     assert error.reason == "no token of one to exchange: no"
     assert stage.count("acme") == 0
     assert not stage.breakers(Issuer("acme", "https://acme.example")).open

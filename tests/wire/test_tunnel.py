@@ -203,6 +203,8 @@ async def test_401_that_nothing_cures_passes(upstream, call, proxy):
     peer = await upstream.accept()
     await peer.head()
     peer.send(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nno")
+    await proxy.keeper.asked.get()
+    proxy.keeper.land(None)
     head, body = await caller.message()
     caller.send(GET)
     await peer.head()

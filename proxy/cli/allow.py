@@ -1,0 +1,23 @@
+"""
+`authproxy allow`: undo `authproxy revoke`.
+"""
+
+from __future__ import annotations
+
+import click
+
+from proxy.cli.revoke import change, key_option
+from proxy.cli.terminal import config_option
+
+
+@click.command("allow", short_help="Undo revoke: get tokens for a service user again.")
+@click.argument("name")
+@config_option
+@key_option
+@click.pass_context
+def command(ctx: click.Context, name: str, config: str | None, key_file: str | None) -> None:
+    """
+    Have the running proxy get tokens for a revoked service user again, the first at once.
+    """
+    change(ctx, config, key_file, name, "allow")
+    click.echo(f"{name} is allowed")

@@ -1,0 +1,174 @@
+"""
+Who may ask the admin listener, and who may change something.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from hashlib import sha256
+from types import SimpleNamespace
+from typing import Any
+
+import aiohttp
+import pytest
+
+from proxy.admin.guard import Guard
+from proxy.admin.server import Admin
+from proxy.config.network import TcpAddress
+
+KEYS = tuple(sha256(key.encode()).digest() for key in ("old-key", "new-key"))
+GOOD = {"Authorization": "Bearer new-key"}
+CHANGES = ("/service-users/dev/revoke", "/service-users/dev/allow")
+
+
+class FakeSwitch:
+    """
+    Notes what it is asked to do.
+    """
+
+    def __init__(self) -> None:
+        self.done: list[tuple[str, ...]] = []
+
+    def names(self) -> tuple[str, ...]:
+        """
+        Return the one service user.
+        """
+        return ("dev",)
+
+    async def revoke(self, name: str, who: str, *, cut: bool) -> int:
+        """
+        Note it.
+        """
+        self.done.append(("revoke", name, who.partition(":")[0], str(cut)))
+        return 0
+
+    def allow(self, name: str, who: str) -> None:
+        """
+        Note it.
+        """
+        self.done.append(("allow", name, who.partition(":")[0]))
+
+
+@asynccontextmanager
+async def listening(guard: Guard):
+    """
+    Yield a client of an admin listener with this guard, and its switch.
+    """
+    state = SimpleNamespace(condition="revoked", name="dev", last_error="")
+    keeper = SimpleNamespace(ready=lambda: True, states=lambda: [state], state=lambda _: state)
+    generation: Any = SimpleNamespace(keeper=keeper)
+    switch: Any = FakeSwitch()
+    server = Admin(lambda: generation, lambda: False, switch=switch, guard=guard)
+    await server.start(TcpAddress("127.0.0.1", 0))
+    async with aiohttp.ClientSession(f"http://{server.address}") as client:
+        yield client, switch
+    await server.stop()
+
+
+async def ask(client, method, path, **headers):
+    """
+    Return status and text.
+    """
+    async with client.request(method, path, headers=headers) as response:
+        return response.status, await response.text()
+
+
+async def test_a_change_needs_nothing_but_a_post_on_loopback():
+    """
+    Curl -X POST is enough, without a body or its type.
+    """
+    async with listening(Guard()) as (client, switch):
+        assert (await ask(client, "POST", CHANGES[0] + "?streams=cut"))[0] == 200
+        assert (await ask(client, "POST", CHANGES[1]))[0] == 200
+
+    assert switch.done == [("revoke", "dev", "127.0.0.1", "True"), ("allow", "dev", "127.0.0.1")]
+
+
+@pytest.mark.parametrize("path", CHANGES)
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE"])
+async def test_only_a_post_changes_anything(method, path):
+    """
+    A link, an image or a prefetch is a GET.
+    """
+    async with listening(Guard()) as (client, switch):
+        assert (await ask(client, method, path))[0] == 405
+
+    assert switch.done == []
+
+
+@pytest.mark.parametrize("path", CHANGES)
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Origin": "https://evil.example", **GOOD},
+    ],
+    ids=str,
+)
+async def test_no_web_page_changes_anything(path, headers):
+    """
+    Through an operator's browser, even where that knows the key.
+    """
+    async with listening(Guard(KEYS)) as (client, switch):
+        status, text = await ask(client, "POST", path, **(GOOD | headers))
+
+    assert (status, text) == (403, "requests of web pages are refused\n")
+    assert switch.done == []
+
+
+@pytest.mark.parametrize("path", CHANGES)
+async def test_other_machines_change_nothing_without_a_key(path):
+    """
+    Where they can connect and no key is set, the answer says what to set; reading goes on.
+    """
+    async with listening(Guard(local=False)) as (client, switch):
+        status, text = await ask(client, "POST", path)
+        assert (await ask(client, "GET", "/readyz?verbose"))[0] == 200
+
+    assert status == 403
+    assert "set admin_key_sha256" in text
+    assert switch.done == []
+
+
+@pytest.mark.parametrize("local", [True, False])
+async def test_a_key_opens_what_it_is_set_for(local):
+    """
+    Any of the keys, by whichever address; without one only /livez and /readyz answer.
+    """
+    async with listening(Guard(KEYS, local=local)) as (client, switch):
+        for headers in (GOOD, {"Authorization": "bearer old-key"}):
+            assert (await ask(client, "POST", CHANGES[0], **headers))[0] == 200
+        for path in ("/livez", "/readyz"):
+            assert (await ask(client, "GET", path))[0] == 200
+        status, text = await ask(client, "GET", "/readyz?verbose")
+        assert (status, "dev" in text) == (200, False)
+        assert "dev revoked" in (await ask(client, "GET", "/readyz?verbose", **GOOD))[1]
+
+    assert len(switch.done) == 2
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["", "Bearer", "Bearer ", "Bearer wrong", "Basic new-key", "new-key", "Bearer new-key2", "Bearer n\xe4"],
+)  # fmt: skip
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/status.json"), ("GET", "/metrics"), ("GET", "/none"), ("POST", CHANGES[0])],
+)
+async def test_without_the_key_nothing_is_told(method, path, value):
+    """
+    401 for all alike, there or not, and how to show a key.
+    """
+    async with (
+        listening(Guard(KEYS)) as (client, switch),
+        client.request(method, path, headers={"Authorization": value}) as response,
+    ):
+        text = await response.text()
+
+    assert response.status == 401
+    assert response.headers["WWW-Authenticate"] == "Bearer"
+    assert text == "send the admin key: Authorization: Bearer KEY\n"
+    assert switch.done == []
