@@ -28,6 +28,7 @@ from yarl import URL
 
 import proxy
 from proxy.config.load import load
+from proxy.core.secret import Secret
 from proxy.runtime import Runtime, Surroundings, real_clock
 from proxy.sandbox.keys import SandboxKeys
 from proxy.sandbox.options import SandboxOptions
@@ -308,6 +309,15 @@ class Relay:
 
         self._server = await asyncio.start_server(accept, sock=self._socket)
 
+    async def shut(self) -> None:
+        """
+        Refuse connections again, and break off those that are open.
+        """
+        await self.close()
+        self._socket = socket.socket()
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._socket.bind(("127.0.0.1", self.port))
+
     async def close(self) -> None:
         """
         Free the port and break off what goes over it.
@@ -333,16 +343,24 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 class Secrets:
     """
     Every secret a sandbox knows of, for telling that none of them got out.
+
+    Attributes:
+        further: Those that a test made beside them, or that are not in use any more.
     """
 
     sandbox: Sandbox
+    further: list[Secret] = field(default_factory=list)
 
     def texts(self) -> Iterator[bytes]:
         """
-        Yield the lines of the private key, the client secret, the token, and tokens minted.
+        Yield the lines of each private key, the secrets, the personal tokens, tokens minted, and how
+        every JWT begins, an assertion too.
         """
-        pem = json.loads(self.sandbox.key_json.reveal())["key"]
-        yield from (line.encode() for line in pem.splitlines() if len(line) > 20)
+        yield b"eyJ"
+        for secret in (self.sandbox.key_json, *self.further):
+            text = secret.reveal()
+            pem = json.loads(text)["key"] if text.startswith("{") else text
+            yield from (line.encode() for line in pem.splitlines() if len(line) > 20)
         yield self.sandbox.client_secret.reveal().encode()
         yield self.sandbox.pat.reveal().encode()
         tokens = {hit.bearer.reveal() for hit in self.sandbox.hits if hit.bearer is not None}
