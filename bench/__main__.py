@@ -1,5 +1,6 @@
 """
-The command line: `python -m bench QUESTION [--cycles N] [--seconds N] [--peers A,B] [--json FILE]`.
+The command line: `python -m bench QUESTION [--cycles N] [--seconds N] [--peers A,B] [--json FILE]`,
+and `--outages A,B` for the question of that name.
 
 Exit codes: 0 measured · 1 a peer failed · 2 something has to be installed first, or the command line
 is wrong.
@@ -39,6 +40,7 @@ QUESTIONS = (
     "tls",
     "idle",
     "renewal",
+    "outage",
     "many_routes",
     "soak",
 )
@@ -68,6 +70,7 @@ def main() -> int:
 def _measure(arguments: argparse.Namespace) -> int:
     from bench.peers import KINDS
     from bench.stand.ground import open_ground
+    from bench.stand.issuer import OUTAGES
     from bench.stand.question import Plan
     from bench.stand.table import as_json, as_text
 
@@ -79,7 +82,11 @@ def _measure(arguments: argparse.Namespace) -> int:
         raise Missing(f"no peer {unknown[0]!r}; there are: {', '.join(KINDS)}")
     kinds = dict.fromkeys(kind for each in questions for kind in wanted or each.kinds)
     versions = {kind: KINDS[kind].version() for kind in kinds}
-    plan = Plan(arguments.cycles, arguments.seconds, wanted)
+    outages = tuple(filter(None, arguments.outages.split(",")))
+    if set(outages) - set(OUTAGES):
+        raise Missing(f"no such outage; there are: {', '.join(OUTAGES)}")
+    seconds = arguments.seconds or (questions[0].seconds if len(questions) == 1 else 1)
+    plan = Plan(arguments.cycles, seconds, wanted, outages)
     cores = machine.cores()
     os.sched_setaffinity(
         0, {cores[1]}
@@ -107,8 +114,11 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Answer with a number.")
     parser.add_argument("question", choices=[*QUESTIONS, "all"])
     parser.add_argument("--cycles", type=_count, default=5, help="rounds (default: 5)")
-    parser.add_argument("--seconds", type=_count, default=1, help="length of a visit (default: 1)")
+    parser.add_argument(
+        "--seconds", type=_count, default=0, help="length of a visit (default: 1; of an outage 60)"
+    )
     parser.add_argument("--peers", default="", help="whom, with commas (default: as the question)")
+    parser.add_argument("--outages", default="", help="of which kinds, with commas (default: all)")
     parser.add_argument("--json", type=Path, help="a file for the same as JSON, with every sample")
     parser.add_argument("--limit", type=_count, default=LIMIT, help="stop after so many seconds")
     return parser.parse_args()

@@ -10,7 +10,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from bench.peers.peer import Command, Kind, Setup
+from bench.peers.peer import ADMIN, Command, Kind, Setup
 from bench.stand.machine import PROJECT, package_version
 from bench.stand.scene import CALLER_KEY
 
@@ -45,10 +45,9 @@ def _head(setup: Setup) -> list[str]:
     if scene.caller_keys:
         listener["callers"] = ["bench"]
         callers["bench"] = {"api_key_sha256": hashlib.sha256(CALLER_KEY.encode()).hexdigest()}
-    issuer = {
-        "url": f"http://127.0.0.1:{origins.issuer}",
-        "token_endpoint": setup.token_url,
-    }
+    issuer = {"url": f"http://127.0.0.1:{origins.issuer}", "token_endpoint": setup.token_url}
+    if scene.outages:
+        issuer = {"url": setup.token_url}
     user = {
         "issuer": "toy",
         "method": "client_credentials",
@@ -59,7 +58,7 @@ def _head(setup: Setup) -> list[str]:
     parts = {
         "version": 1,
         "listen": [listener],
-        "admin": "off",
+        "admin": f"unix:{setup.work / ADMIN}" if scene.outages else "off",
         "issuers": {"toy": issuer},
         "service_users": {"bench": user},
         "callers": callers,

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from bench.stand.scene import Origins, Scene
 
 
+ADMIN = "admin.sock"
+"""The socket in a peer's folder where it tells its metrics, if it does."""
+
+
 @dataclass(frozen=True, slots=True)
 class Setup:
     """

@@ -13,7 +13,7 @@ import time
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import trustme
 
@@ -82,10 +82,30 @@ class Ground:
         """
         Return begin and end of each mint a kind of peer asked for, in seconds of CLOCK_MONOTONIC.
         """
-        url = f"http://127.0.0.1:{self.origins.issuer}/mints"
-        with urllib.request.urlopen(url, timeout=10) as answer:
-            listed = json.load(answer)
+        listed = self._issuer("mints")
         return [(mint["begin"], mint["end"]) for mint in listed if mint["client"] == client]
+
+    def arrivals(self, client: str) -> list[float]:
+        """
+        Return when each token request of a kind of peer came, answered or not.
+        """
+        return [each["at"] for each in self._issuer("arrivals") if each["client"] == client]
+
+    def outage(self, kind: str, seconds: float) -> tuple[float, float]:
+        """
+        Have the issuer fail in a moment; return begin and end, in seconds of CLOCK_MONOTONIC.
+
+        Args:
+            kind: One of `issuer.OUTAGES`.
+            seconds: For how long.
+        """
+        said = self._issuer(f"outages/{kind}/{seconds}", b"")
+        return said["begin"], said["end"]
+
+    def _issuer(self, path: str, body: bytes | None = None) -> Any:
+        url = f"http://127.0.0.1:{self.origins.issuer}/{path}"
+        with urllib.request.urlopen(url, data=body, timeout=10) as answer:
+            return json.load(answer)
 
     def _start(self, entry: Entry, stack: contextlib.ExitStack) -> Peer:
         kind = KINDS[entry.kind]
@@ -128,8 +148,14 @@ def open_ground(work: Path, cores: tuple[int, int]) -> Iterator[Ground]:
     here = Path(__file__).parent
     programs = {
         "upstream": (nginx.command(str(work)), origins.http),
-        "sink": ([sys.executable, str(here / "sink.py"), str(origins.sink)], origins.sink),
-        "issuer": ([sys.executable, str(here / "issuer.py"), str(origins.issuer)], origins.issuer),
+        **{
+            name: ([sys.executable, str(here / f"{name}.py"), str(port)], port)
+            for name, port in (
+                ("sink", origins.sink),
+                ("checker", origins.checker),
+                ("issuer", origins.issuer),
+            )
+        },
     }
     (work / "nginx.conf").write_text(_upstream(origins))
     (work / "files").mkdir()
@@ -154,8 +180,8 @@ def _certificates(work: Path) -> Origins:
     issued.cert_chain_pems[0].write_to_path(str(paths[1]))
     issued.private_key_pem.write_to_path(str(paths[2]))
     paths[2].chmod(0o600)
-    http, https, sink, issuer = (free_port() for _ in range(4))
-    return Origins(http, https, sink, issuer, *paths)
+    http, https, sink, checker, issuer = (free_port() for _ in range(5))
+    return Origins(http, https, sink, checker, issuer, *paths)
 
 
 def _upstream(origins: Origins) -> str:
@@ -177,7 +203,10 @@ http {{
     location ~ /small$ {{
       add_header Cache-Control "no-store";
       add_header X-Request-Cost "3";
-      add_header X-Seen-Authorization $http_authorization;
+      # Its kind alone: an upstream that repeats the whole token has it looked at and blotted out
+      set $seen "";
+      if ($http_authorization ~ '^(Bearer [^ ])') {{ set $seen $1; }}
+      add_header X-Seen-Authorization $seen;
       return 200 '{_ANSWER}';
     }}
     location ~ /(?<size>1m|100m)$ {{ try_files /$size =404; }}

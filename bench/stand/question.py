@@ -69,11 +69,13 @@ class Plan:
         cycles: Rounds.
         seconds: Length of one visit, at least 1.
         kinds: Names of the kinds of peers; empty for the question's own choice.
+        outages: Kinds of outage (`issuer.OUTAGES`); empty for all of them.
     """
 
     cycles: int = 5
     seconds: int = 1
     kinds: tuple[str, ...] = ()
+    outages: tuple[str, ...] = ()
 
     def entries(self, kinds: Sequence[str], scene: Scene) -> list[Entry]:
         """
@@ -96,6 +98,7 @@ class Question:
         run: Measures.
         pairs: Labels to divide by each other; empty for everyone by `BASELINE`.
         notes: What a reader of the table has to know.
+        seconds: Length of one visit if it is asked alone and the command line does not say.
     """
 
     name: str
@@ -105,6 +108,7 @@ class Question:
     run: Callable[[Ground, Plan], Iterator[Sample]]
     pairs: tuple[tuple[str, str], ...] = field(default=())
     notes: str = ""
+    seconds: int = 1
 
 
 def one_round(

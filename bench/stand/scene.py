@@ -27,6 +27,8 @@ class Scene:
         listener_tls: Callers speak TLS.
         token_life: Seconds a minted token lives.
         mint_takes: Milliseconds the issuer thinks before it answers.
+        outages: The issuer is to fail: the peer finds it by discovery and tells its metrics where
+            it knows such things, and the upstream refuses tokens that have ended (`checker`).
     """
 
     routes: int = 1
@@ -36,6 +38,7 @@ class Scene:
     listener_tls: bool = False
     token_life: int = 3600
     mint_takes: int = 0
+    outages: bool = False
 
     @property
     def prefixes(self) -> list[str]:
@@ -62,6 +65,7 @@ class Origins:
         http: Port of the upstream that serves small answers and files.
         https: The same over TLS, for the name `localhost`.
         sink: Port of the upstream that reads bodies.
+        checker: Port of the upstream that refuses tokens that have ended.
         issuer: Port of the token endpoint.
         authority: PEM file of the authority behind the certificate.
         certificate: PEM file of the certificate for `localhost`.
@@ -71,6 +75,7 @@ class Origins:
     http: int
     https: int
     sink: int
+    checker: int
     issuer: int
     authority: Path
     certificate: Path
@@ -82,4 +87,6 @@ class Origins:
         """
         if scene.upload:
             return self.sink
+        if scene.outages:
+            return self.checker
         return self.https if scene.upstream_tls else self.http
