@@ -15,7 +15,15 @@ keeper
 exchange
     One request and its response between a caller's connection and an upstream's (`wire.exchange`).
 gateway
-    The story of one request, from decision to account (`gateway`). Start reading there.
+    The story of one request, from decision to account (`gateway`); who calls and whether they may
+    is `admission`'s part of it, what all requests share is in `house`. Start reading there.
+caller
+    Who called the proxy, by whatever shows it (`callers`), with what verifies tokens (`vouching`).
+audit
+    What a configuration allows that its operator may regret (`audit`); who used which service user
+    (`audited`, `observe.audit`).
+checkup
+    Trying each service user at its issuer, step by step (`checkup`).
 known, errand
     What follows from a header section (`known`), and from a request line (`generation`), and need
     not be worked out again.
