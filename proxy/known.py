@@ -55,12 +55,14 @@ class Known:
         ours: An Authorization it brings is meant for this proxy, and never goes up.
         brought: How many Authorization lines it brings.
         foreign: One of them may travel.
+        bare: It is empty.
         last: What the upstream's head ends with.
         lane: The route whose requests were last made of it,
         lines: and the lines that travel on that route.
     """
 
     __slots__ = (
+        "bare",
         "brought",
         "caller",
         "foreign",
@@ -88,6 +90,7 @@ class Known:
         self.ours = generation.entrances[listener].takes_authorization
         self.brought = 0
         self.foreign = False
+        self.bare = False
         self.loops = False
         self.last = generation.last
         if fields.chunked or fields.upgrade:
@@ -98,7 +101,8 @@ class Known:
         for name, value, index in fields.aside:
             if name == AUTHORIZATION:
                 self.brought += 1
-                self.foreign = bool(fields.lines[index])
+                self.foreign = bool(value and fields.lines[index])
+                self.bare = not value
             elif name == REQUEST_ID:
                 ids += 1
                 self.request_id = value.decode("ascii") if valid_request_id(value) else ""
@@ -135,6 +139,8 @@ class Known:
             raise BadRequest("the request brings an Authorization that its route rejects")
         if self.brought > 1:
             raise BadRequest("the request brings more than one Authorization")
+        if self.bare:  # it would go up beside the token, or without any credential
+            raise BadRequest("the request brings an empty Authorization; leave it out")
         return self.foreign
 
     def evidence(self, fields: RequestFields, caller: Downstream) -> Evidence:

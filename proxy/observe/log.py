@@ -1,13 +1,14 @@
 """
 Every event but the per-request line: structlog, JSON unless a terminal reads.
 
-No credential reaches a line: values travel as `Secret`, and what still bears a telling name is
-blanked here.
+No credential reaches a line: values travel as `Secret`, what still bears a telling name is blanked
+here, and so is what looks like one in the text of an exception, which is nobody's to choose.
 """
 
 from __future__ import annotations
 
 import logging
+import re
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -42,6 +43,17 @@ TELLING = frozenset(
 )
 
 
+# RFC 9110 §11.6.2 credentials, RFC 7519 §3 JWTs (a JSON object in base64url), RFC 7468 §2 keys
+CREDENTIAL_LIKE = re.compile(
+    r"(?i:\b(?:bearer|basic) +)[A-Za-z0-9._~+/=-]{8,}"
+    r"|\beyJ[\w-]{8,}[\w.-]*"
+    r"|-----BEGIN [^-\n]*KEY-----[A-Za-z0-9+/=\s\\]*"
+)
+
+# What a traceback stands under: as a structure, or as text
+TRACEBACK = "exception"
+
+
 class SinkLogger:
     """
     What structlog hands its finished lines to.
@@ -72,6 +84,29 @@ def redact(
     return event
 
 
+def blot(
+    _logger: WrappedLogger, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """
+    Blank what looks like a credential in a traceback: an exception's message may quote anything.
+    """
+    if TRACEBACK in event:
+        event[TRACEBACK] = _blotted(event[TRACEBACK])
+    return event
+
+
+def _blotted(value: Any) -> Any:
+    match value:
+        case str():
+            return CREDENTIAL_LIKE.sub("***", value)
+        case dict():
+            return {key: _blotted(each) for key, each in value.items()}
+        case list() | tuple():
+            return [_blotted(each) for each in value]
+        case _:
+            return value
+
+
 def make_logger(
     sink: LineSink,
     wall: Callable[[], float],
@@ -97,10 +132,14 @@ def make_logger(
         first = {"timestamp": timestamp(wall()), "level": event["level"], "event": event["event"]}
         return {**first, **event}
 
-    last: tuple[Processor, ...] = (_tracebacks(), structlog.processors.JSONRenderer(_to_json))
+    last: tuple[Processor, ...] = (
+        _tracebacks(),
+        blot,
+        structlog.processors.JSONRenderer(_to_json),
+    )
     if console:
         render = ConsoleRenderer(colour=wants_colour() if colour is None else colour)
-        last = (structlog.processors.format_exc_info, render)
+        last = (structlog.processors.format_exc_info, blot, render)
     logger: FilteringBoundLogger = structlog.wrap_logger(
         SinkLogger(sink),
         processors=[structlog.processors.add_log_level, redact, stamp, *last],

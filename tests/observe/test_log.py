@@ -160,3 +160,30 @@ def test_notice_of_lost_lines_is_an_event():
         ("lines", 3),
     ]
     assert loss_notice(lambda: 0.0, console=True)(3) == b"00:00:00 warning log.dropped lines=3\n"
+
+
+@pytest.mark.parametrize("console", [True, False])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "bad header b'Authorization: Bearer canary-token-0123456789\\r\\n'",
+        "basic Y2FuYXJ5OnNlY3JldA==",
+        "eyJjYW5hcnkiOjF9.eyJjYW5hcnkiOjF9.canarycanary",
+        "-----BEGIN RSA PRIVATE KEY-----\ncanary\n-----END RSA PRIVATE KEY-----",
+        "-----BEGIN PRIVATE KEY-----\ncanary",
+    ],
+)
+def test_an_exceptions_message_shows_no_credential(text, console):
+    """
+    Whatever a bug quotes, in the message or in what caused it.
+    """
+    sink = ListSink()
+    bug = RuntimeError(f"planted: {text}")
+    bug.__cause__ = KeyError(text)
+    make_logger(sink, lambda: 0.0, console=console, colour=False).error("bug", exc_info=bug)
+
+    shown = sink.text()
+    assert "planted: " in shown
+    assert "canary" not in shown
+    assert "Y2FuYXJ5" not in shown
+    assert "eyJj" not in shown
