@@ -89,9 +89,9 @@ class Admission(Exchange):
         """
         Turn the caller away, or say that it would have been.
         """
-        denial = self.doubt or rule.denial(self.caller_name)
+        denial = rule.denial(self.caller_name)
         if denial is not None:
-            self._deny(denial, enforced=rule.enforced)
+            self._deny(self.doubt or denial, enforced=rule.enforced)
 
     def _deny(self, error: ProxyError, *, enforced: bool = True) -> None:
         """

@@ -28,6 +28,7 @@ from proxy.core.decide import id_line
 from proxy.core.problem import problem
 from proxy.core.target import check_query
 from proxy.errors import (
+    BadRequest,
     BodyTooLarge,
     CallerCheckUnavailable,
     CallerForbidden,
@@ -116,7 +117,7 @@ class Request(Admission):
         self.query = b""
         self.foreign = False  # the caller's own Authorization goes up
         self.replayed = False
-        self.echo_told = False  # its response repeats the token, and that is in the log
+        self.echo_told = False  # its response repeats the token, and that is counted
         self.upstream_id = b""  # the upstream's own name for the request
         self.forwarded = 0.0
 
@@ -173,7 +174,7 @@ class Request(Admission):
         path, mark, query = self.target.partition(b"?")
         try:
             self.errand = errand = generation.errand(self.method, path, fields)
-        except NoRoute:
+        except (NoRoute, BadRequest):
             if guarded and not self._admit(None):  # which routes there are is not for everybody
                 return None
             raise
@@ -294,7 +295,8 @@ class Request(Admission):
 
     def echoed(self) -> ProxyError | None:
         """
-        Tell once that the response repeats the token, and block it if its route says so.
+        Count once that the response repeats the token, tell of it unless the route's upstream did a
+        moment ago too, and block the response if its route says so.
         """
         lane = self.lane
         assert lane is not None
@@ -302,13 +304,17 @@ class Request(Admission):
         if not self.echo_told:
             self.echo_told = True
             lane.metrics.echoes += 1
-            self.gateway.log.warning(
-                "token.echoed",
-                request_id=self.request_id,
-                route=lane.metrics.name,
-                service_user=lane.plan.service_user,
-                action=policy,
-            )
+            route, user = lane.metrics.name, lane.plan.service_user
+            suppressed = self.gateway.echoes.suppressed((route, user, policy))
+            if suppressed is not None:
+                self.gateway.log.warning(
+                    "token.echoed",
+                    request_id=self.request_id,
+                    route=route,
+                    service_user=user,
+                    action=policy,
+                    suppressed=suppressed,
+                )
         if policy == "block":
             return UpstreamProtocol("token_echoed: the response repeats the service user's token")
         return None

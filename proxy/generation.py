@@ -26,7 +26,7 @@ from proxy.core.headers import (
     is_forwarding,
     looked_at,
 )
-from proxy.core.location import LOCATIONS, WayBack
+from proxy.core.location import LOCATIONS, WayBack, longer
 from proxy.core.rate import Gate, Meter, Rates
 from proxy.core.route import Route, Table
 from proxy.observe.metrics import Metrics
@@ -187,10 +187,11 @@ def plan_routes(settings: model.Settings) -> tuple[Route[Plan], ...]:
     """
     Return the routes of *settings*, in the file's order.
     """
-    return tuple(_route(entry, settings) for entry in settings.routes)
+    prefixes = sorted({entry.match.compiled().path + b"/" for entry in settings.routes})
+    return tuple(_route(entry, settings, prefixes) for entry in settings.routes)
 
 
-def _route(entry: route.Route, settings: model.Settings) -> Route[Plan]:
+def _route(entry: route.Route, settings: model.Settings, prefixes: list[bytes]) -> Route[Plan]:
     headers = entry.request_headers
     hidden = {name.encode() for name in (*headers.set, *headers.remove)}
     hidden |= {name for name in map(str.encode, entry.match.headers) if is_forwarding(name)}
@@ -215,7 +216,8 @@ def _route(entry: route.Route, settings: model.Settings) -> Route[Plan]:
     )
     match = entry.match.compiled()
     if entry.redirects == "rewrite":
-        way_back = WayBack(plan.upstream.encode(), plan.base, plan.rewrite, match.path)
+        taken = longer(match.path, prefixes)
+        way_back = WayBack(plan.upstream.encode(), plan.base, plan.rewrite, match.path, taken)
         plan = replace(plan, way_back=way_back)
     return Route(entry.name, match, plan)
 

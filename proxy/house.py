@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from proxy.core.problem import problem
 from proxy.observe.access import no_request
 from proxy.observe.denials import Denials
+from proxy.observe.seldom import Seldom
 from proxy.wire.wheel import Wheel
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class House:
 
     Attributes:
         metrics: Where requests are counted.
+        echoes: When to say again that a route's upstream repeats tokens.
         roles: Which request headers the wire sets aside.
         wheel: For the deadlines of callers' connections.
         draining: What is in flight is to end, and nothing new to begin.
@@ -50,6 +52,7 @@ class House:
         self.access = access
         self.log = log
         self.denials = Denials(log, now)
+        self.echoes = Seldom(now)
         self.limits = limits
         self.now = now
         self.request_ids = request_ids

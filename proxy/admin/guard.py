@@ -1,9 +1,10 @@
 """
 Who may ask the admin listener, and who may change something through it.
 
-Reading is open to whoever reaches the listener, unless a key is set. Changing is not: no web page may
-do it through an operator's browser (which sends `Origin` with a POST, and `Sec-Fetch-Site`), and no
-other machine may without a key.
+Reading is open to whoever reaches the listener, unless a key is set; but not to web pages through an
+operator's browser, which sends `Origin`, or `Sec-Fetch-Site`, or, for a page whose name was rebound to
+this machine, a Host that somebody owns in the public DNS (`core.door`). Changing is not open to other
+machines without a key.
 """
 
 from __future__ import annotations
@@ -14,6 +15,10 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from aiohttp import web
+
+from proxy.core.door import unclaimable
+from proxy.core.target import parse_host
+from proxy.errors import BadRequest
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
@@ -65,10 +70,21 @@ class Guard:
         """
         if request.path not in OPEN and not self.knows(request):
             return web.Response(status=401, text=KEY, headers={"WWW-Authenticate": "Bearer"})
-        if request.method not in READING:
-            site = request.headers.get("Sec-Fetch-Site", "none")
-            if "Origin" in request.headers or site not in OWN:
-                return web.Response(status=403, text=PAGE)
-            if not self.local and not self.digests:
-                return web.Response(status=403, text=NO_KEY)
+        if request.path not in OPEN and self._from_a_page(request):
+            return web.Response(status=403, text=PAGE)
+        if request.method not in READING and not self.local and not self.digests:
+            return web.Response(status=403, text=NO_KEY)
         return await handler(request)
+
+    def _from_a_page(self, request: web.Request) -> bool:
+        """
+        Say whether a web page may have sent the request.
+        """
+        if "Origin" in request.headers or request.headers.get("Sec-Fetch-Site", "none") not in OWN:
+            return True
+        if self.digests or not self.local:
+            return False
+        try:
+            return not unclaimable(parse_host(request.headers.get("Host", "").encode()))
+        except BadRequest:
+            return True

@@ -25,6 +25,9 @@ _BELOW: Final = re.compile(
 
 _SPIFFE: Final = "spiffe://"
 
+# RFC 5280 §4.2.1.6: a DNS name is in the preferred name syntax, which knows neither.
+_NO_DNS: Final = re.compile(r"[:@/]")
+
 
 @dataclass(frozen=True, slots=True)
 class Owner:
@@ -84,13 +87,16 @@ def usable(names: tuple[tuple[str, str], ...]) -> Iterator[str]:
     """
     Yield the names of a certificate that callers can be known by.
 
-    A SPIFFE id counts only if it is the certificate's one URI (X.509-SVID §2).
+    A SPIFFE id counts only if it is the certificate's one URI (X.509-SVID §2). A name counts only if
+    it has the form of its kind: an authority may check one kind and let another pass as it comes.
     """
     uris = sum(kind == "URI" for kind, _ in names)
     for kind, name in names:
-        if kind == "DNS":
+        if kind == "DNS" and not _NO_DNS.search(name):
             yield name.lower()
-        elif kind == "email" or (kind == "URI" and (uris == 1 or not name.startswith(_SPIFFE))):
+        elif (kind == "email" and "@" in name and "://" not in name) or (
+            kind == "URI" and ":" in name and (uris == 1 or not name.startswith(_SPIFFE))
+        ):
             yield name
 
 

@@ -13,18 +13,24 @@ changed. Everything else passes as it came, byte for byte:
 - a path outside of the route's part of the upstream, or one that may be taken for another once
   servers or browsers have normalised it (dot segments and the like);
 - one that would be read as another host's address if it began with the path (`//`);
+- one whose path here is, in any reading, a more specific route's, which may lead to another upstream
+  as another service user;
 - a reference that is relative to the request's own path, which holds on both sides.
 """
 
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from proxy.core.decide import STEM
 from proxy.core.target import ORIGIN_FORM, Target, below, join, readings
 from proxy.errors import BadRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 LOCATIONS: Final = {b"location": b"Location", b"content-location": b"Content-Location"}
 """Header names, lower case, and how they are written (RFC 9110 §8.7, §10.2.2)."""
@@ -47,12 +53,14 @@ class WayBack:
         base: The upstream URL's own path without final slash.
         rewrite: What replaces the matched prefix, without final slash; None if nothing does.
         prefix: The matched prefix without final slash.
+        taken: What other routes take of it: their longer prefixes, with final slash.
     """
 
     origin: bytes
     base: bytes
     rewrite: bytes | None
     prefix: bytes
+    taken: tuple[bytes, ...] = ()
 
     def rewritten(self, value: bytes) -> bytes:
         """
@@ -89,7 +97,35 @@ class WayBack:
         if back[1:2] in (b"/", b"\\"):
             return None  # RFC 3986 §4.2: another host's
         there = join(self.base, self.rewrite, self.prefix, Target(back, b"", b""))
-        return back if there == path and _stays(rest) else None
+        return back if there == path and _stays(rest) and self._is_own(back) else None
+
+    def _is_own(self, back: bytes) -> bool:
+        """
+        Say whether no more specific route takes this path of the proxy in any of its readings.
+        """
+        if not self.taken:
+            return True
+        try:
+            return not any(
+                (reading + b"/").startswith(self.taken) for reading in (back, *readings(back))
+            )
+        except BadRequest:
+            return False
+
+
+def longer(prefix: bytes, prefixes: Sequence[bytes]) -> tuple[bytes, ...]:
+    """
+    Return which of all prefixes are longer than one of them and lie below it.
+
+    What else routes ask for, such as a host, does not count: who follows an address may be anybody.
+
+    Args:
+        prefix: Without final slash.
+        prefixes: All routes', with final slash, sorted, each once.
+    """
+    first = bisect_right(prefixes, prefix + b"/")
+    last = bisect_left(prefixes, prefix + b"0", first)  # "0" comes right after "/"
+    return tuple(prefixes[first:last])
 
 
 def _stays(rest: bytes) -> bool:

@@ -176,7 +176,7 @@ def read_token_response(body: bytes, *, born: float, hide: Iterable[Secret] = ()
     try:
         answer = read_object(body)
     except ValueError as exc:
-        raise MintUnavailable(f"the issuer's token answer {exc}") from exc
+        raise MintUnavailable(f"the issuer's token answer {exc}", shared=True) from exc
     if "error" in answer:
         error = quoted(answer["error"], hide=hide, limit=64) or "no error code"
         raise MintUnavailable(f"the issuer answered 200 with an error: {error}")

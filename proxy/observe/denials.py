@@ -7,7 +7,9 @@ Each request has its own line anyway; this event is for whoever watches.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
+
+from proxy.observe.seldom import Seldom
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,12 +17,6 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from proxy.errors import ProxyError
-
-AGAIN: Final = 10.0
-"""Seconds before the same is said again: same reason, listener, route and caller."""
-
-MOST: Final = 4096
-"""How many of those are told apart; they are made of configured names, and go with reloads."""
 
 
 class Denials:
@@ -34,8 +30,7 @@ class Denials:
 
     def __init__(self, log: FilteringBoundLogger, now: Callable[[], float]) -> None:
         self._log = log
-        self._now = now
-        self._said: dict[tuple[object, ...], list[float]] = {}  # when, and how many since
+        self._seldom = Seldom(now)
 
     def say(
         self,
@@ -48,7 +43,7 @@ class Denials:
         enforced: bool,
     ) -> None:
         """
-        Say it, unless the same was said a moment ago.
+        Say it, unless the same was said a moment ago: same reason, listener, route and caller.
 
         Args:
             error: Why.
@@ -58,16 +53,9 @@ class Denials:
             client: Where it connects from.
             enforced: It was denied, and not let through in report mode.
         """
-        key = (error.code, listener, route, caller, enforced)
-        now = self._now()
-        said = self._said.get(key)
-        if said is not None and now - said[0] < AGAIN:
-            said[1] += 1
+        suppressed = self._seldom.suppressed((error.code, listener, route, caller, enforced))
+        if suppressed is None:
             return
-        if said is None and len(self._said) >= MOST:
-            self._said.clear()
-        suppressed = 0 if said is None else int(said[1])
-        self._said[key] = [now, 0]
         self._log.warning(
             "caller.denied",
             listener=listener,

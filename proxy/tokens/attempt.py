@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from proxy.core.credential import Exchange, SystemKey
 from proxy.errors import (
@@ -22,9 +22,10 @@ from proxy.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from proxy.core.credential import Issuer, Party, ServiceUser
+    from proxy.core.secret import Secret
     from proxy.core.token import Minted, Token
     from proxy.tokens.means import Means
     from proxy.tokens.slot import Slot
@@ -35,24 +36,40 @@ TRIES = 3
 FIRST_PAUSE = 0.25
 
 
+class Parties(Protocol):
+    """
+    The other service users, whose tokens are exchanged.
+    """
+
+    async def get(self, name: str, /) -> Token:
+        """
+        Return a usable token.
+        """
+
+    async def replaced(self, name: str, refused: Secret, /) -> bool:
+        """
+        Say whether there is another token than the one an issuer has refused; see to it.
+        """
+
+
 class Attempts:
     """
     Asks issuers. Its one state is what trials are under way; the rest is in slots and breakers.
 
     Args:
         means: The keeper's surroundings.
-        token_of: Returns a usable token of another service user, for an exchange.
+        parties: Where the tokens of other service users come from, for an exchange.
         recovered: Told that an issuer's breaker has closed.
     """
 
     def __init__(
         self,
         means: Means,
-        token_of: Callable[[str], Awaitable[Token]],
+        parties: Parties,
         recovered: Callable[[Issuer], None],
     ) -> None:
         self._means = means
-        self._token_of = token_of
+        self._parties = parties
         self._recovered = recovered
         self._trials: dict[object, asyncio.Timeout] = {}
 
@@ -88,9 +105,10 @@ class Attempts:
                     raise
             await self._means.sleep(self._means.chance() * pauses.pop(0))
 
-    async def _once(self, slot: Slot, acting: ServiceUser) -> Token:
+    async def _once(self, slot: Slot, acting: ServiceUser, *, again: bool = False) -> Token:
         """
-        Ask the issuer, unless its breaker says no.
+        Ask the issuer, unless its breaker says no; an exchange *again* if it was refused and one of
+        its parties has another token by then.
         """
         user = await self._with_parties(acting)
         if isinstance(user.credential, SystemKey):  # signed here: the issuer is not asked
@@ -105,7 +123,9 @@ class Attempts:
             token = self._minted(slot, await self._asked(user), began)
         except TokenError as error:
             self._failed(slot, user, error, began, trial=trial)
-            raise
+            if again or not isinstance(error, MintRejected) or not await self._renewed(user):
+                raise
+            return await self._once(slot, acting, again=True)
         except BaseException:
             breaker.ended(trial=trial)
             slot.failures += 1
@@ -184,11 +204,24 @@ class Attempts:
         actor = None if exchange.actor is None else await self._party(exchange.actor)
         return user.acting_with(replace(exchange, subject=subject, actor=actor))
 
+    async def _renewed(self, user: ServiceUser) -> bool:
+        """
+        Have the tokens that *user* exchanged in vain replaced; say whether one was.
+        """
+        exchange = user.credential
+        if not isinstance(exchange, Exchange):
+            return False
+        found = False
+        for party in (exchange.subject, exchange.actor):
+            if party is not None and party.service_user is not None and party.token is not None:
+                found |= await self._parties.replaced(party.service_user, party.token)
+        return found
+
     async def _party(self, party: Party) -> Party:
         if party.service_user is None:
             return party
         try:
-            token = await self._token_of(party.service_user)
+            token = await self._parties.get(party.service_user)
         except TokenError as error:
             reason = f"no token of {party.service_user} to exchange: {error.reason}"
             # Not this user's refusal, whatever it is of the party's: no spare of its own would help

@@ -29,6 +29,9 @@ LONGEST_WAIT = 10.0
 FIRST_COOL_DOWN = 5.0
 LONGEST_COOL_DOWN = 300.0
 
+# Ours: the least part of a wait that chance leaves; without it some attempts follow at once.
+LEAST = 0.5
+
 # A refusal within this many cool-downs of the last counts as the same trouble.
 SAME_TROUBLE = 10
 
@@ -81,7 +84,7 @@ class Backoff:
             wait = min(FIRST_HOLD * 2**steps, LONGEST_HOLD)
         else:
             longest = LONGEST_WAIT if urgent else LONGEST_RETRY
-            wait = chance * min(FIRST_RETRY * 2**steps, longest)
+            wait = (LEAST + (1 - LEAST) * chance) * min(FIRST_RETRY * 2**steps, longest)
         self.retry_at = now + max(wait, error.retry_after or 0.0)
 
     def standing(self, now: float) -> TokenError | None:

@@ -33,6 +33,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from proxy.core.clock import LeapWatch
 from proxy.core.credential import SystemKey
 from proxy.errors import CredentialInvalid, TokenError
 from proxy.tasks import spawn
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from proxy.core.credential import Issuer, ServiceUser
+    from proxy.core.secret import Secret
     from proxy.core.token import Token
     from proxy.tokens.means import Means
     from proxy.tokens.revocation import Revocations
@@ -65,9 +67,6 @@ START_BOUND = 30.0
 
 # Ours, in seconds: a caller waits that long for the next attempt rather than being turned away.
 PATIENCE = 1.0
-
-# Ours, in seconds: clocks that are being adjusted drift apart by less between two ticks.
-LEAP = 2.0
 
 
 class Keeper:
@@ -93,10 +92,10 @@ class Keeper:
         self._revoking = Revoking(self._slots, means, revocations)
         self._means = means = self._revoking.means
         self._clock = clock = means.clock
-        self._supply = Supply(means, self.get, self._recovered)
+        self._supply = Supply(means, self, self._recovered)
         self._refusals = Refusals(means, self._supply, self)
         self._bound = clock.boot() + start_bound
-        self._apart = clock.wall() - clock.boot()
+        self._leaps = LeapWatch(clock)
         self._flights: Flights[Any] = Flights()
         self._tasks: set[asyncio.Task[Any]] = set()  # the watch
         self._woken = asyncio.Event()
@@ -164,6 +163,20 @@ class Keeper:
             raise CredentialInvalid(REVOKED)
         return answer
 
+    async def replaced(self, name: str, refused: Secret) -> bool:
+        """
+        Say whether *name* has another token than *refused*, which an issuer would not exchange; see
+        to it if there is none yet.
+        """
+        token = self._slots[name].token
+        if token is None or token.value != refused:
+            return token is not None
+        try:
+            other = await self.renew(name, token)
+        except TokenError:
+            return False
+        return other is not None and other.value != refused
+
     def rotate(self, user: ServiceUser) -> None:
         """
         Take over a service user's new credentials.
@@ -178,6 +191,7 @@ class Keeper:
             slot.load(self._clock)
         else:
             slot.due = self._clock.boot()
+            slot.used = slot.used or user.required  # so that it is tried although nobody asks
             if user.on_rotation == "drop" and minted_by and minted_by not in user.credentials:
                 token = slot.token
                 slot.empty(refused=True)
@@ -363,9 +377,8 @@ class Keeper:
         """
         See whether the wall clock has leapt since the last tick.
         """
-        apart = self._clock.wall() - self._clock.boot()
-        leap, self._apart = apart - self._apart, apart
-        if abs(leap) < LEAP:
+        leap = self._leaps.leapt()
+        if not leap:
             return
         self._means.on_event("clock.leapt", seconds=leap)
         for slot in self._slots.values():

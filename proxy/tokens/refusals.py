@@ -9,7 +9,8 @@ asking (`Keeper.renew`), so a burst of refusals is one mint.
 - A token in its first second may be unknown to a replica of its issuer. If the issuer itself says
   it is alive, it is given that second and tried again.
 - A minted token is taken away and another is minted, unless that was done a moment ago: a missing
-  scope is not cured by tokens (`Backoff.may_replace`). Then the 401 is passed on.
+  scope is not cured by tokens (`Backoff.may_replace`). Then the 401 is passed on; but if the issuer
+  itself no longer knows the token, it is replaced all the same.
 - A personal access token cannot be minted. Its file is read anew, then the user's next one is
   taken. If there is no other, the 401 is passed on and the issuer asked whether the token is
   alive; if not, it is not sent any more, until its file changes or the issuer knows it again.
@@ -22,6 +23,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
+from proxy.core.credential import FixedToken
+from proxy.core.token import static_token
 from proxy.errors import CredentialInvalid, MintRejected
 from proxy.tokens.flight import Flights
 
@@ -38,6 +41,9 @@ YOUNG = 1.25
 
 # Ours, in seconds: how long to wait before asking again about a token that was refused or dead.
 ASK_AGAIN = 60.0
+
+# Ours, in seconds: the same for a minted token refused during the cool-down.
+ASK_SOON = 2.0
 
 REFUSED = (
     "an upstream answered the personal access token with 401: it has expired, was removed, or its"
@@ -112,8 +118,18 @@ class Refusals:
         ):
             return token
         if slot.token is not token:
-            return slot.token or await self._home.landed(slot)
-        if not slot.backoff.may_replace(self._means.clock.boot()):
+            return await self._other(slot)
+        may = slot.backoff.may_replace(self._means.clock.boot())
+        dead = not may and await self._known_dead(slot, token)
+        return await self._replaced(slot, token, worthwhile=may or dead)
+
+    async def _replaced(self, slot: Slot, token: Token, *, worthwhile: bool) -> Token | None:
+        """
+        Take the token away and return another one, if that is *worthwhile*.
+        """
+        if slot.token is not token:
+            return await self._other(slot)
+        if not worthwhile:
             if slot.doubt(MintRejected(REFUSED_AGAIN)):
                 self._means.tell("token.refused", slot.user, reason=REFUSED_AGAIN)
             return None
@@ -123,18 +139,31 @@ class Refusals:
         )
         return await self._home.landed(slot)
 
+    async def _other(self, slot: Slot) -> Token:
+        """
+        Return what has taken the refused token's place, or will.
+        """
+        return await self._home.landed(slot) if slot.token is None else slot.token
+
     async def revive(self, slot: Slot) -> None:
         """
-        See whether a dead personal access token is alive again.
+        See whether one of the dead personal access tokens is alive again.
         """
-        token = slot.dead
-        if token is None:
-            return
-        if await self._means.standing(slot.user.issuer, token) and slot.dead is token:
-            slot.fill(token, 0.0)
-            self._means.tell("credential.revived", slot.user, fingerprint=token.fingerprint)
-        elif slot.dead is token:
-            slot.due = self._means.clock.boot() + ASK_AGAIN
+        dead = slot.dead
+        for credential in slot.user.credentials:
+            if dead is None or not isinstance(credential, FixedToken):
+                return
+            token = static_token(credential.value, born=self._means.clock.boot())
+            alive = await self._means.standing(slot.user.issuer, token)
+            if slot.dead is not dead:
+                return
+            if alive:
+                slot.buried.discard(token.fingerprint)
+                slot.load(self._means.clock)
+            if slot.token is not None:
+                self._means.tell("credential.revived", slot.user, fingerprint=token.fingerprint)
+                return
+        slot.due = self._means.clock.boot() + ASK_AGAIN
 
     async def _settled(self, slot: Slot, token: Token) -> bool:
         """
@@ -149,39 +178,60 @@ class Refusals:
         fresh = await self._means.reread(slot.user.name)
         if fresh is not None:
             self._home.rotate(fresh)
-        if slot.token is token:
+        if slot.token is token and len(slot.user.credentials) > 1:
+            _ = await self._bury_if_dead(slot, token)
             self._next(slot, token)
         if slot.token is not None and slot.token.fingerprint != token.fingerprint:
             return slot.token
         if slot.doubt(CredentialInvalid(REFUSED)):
             self._means.tell("token.refused", slot.user, reason=REFUSED)
-        await self._bury_if_dead(slot, token)
-        return None
+        return await self._bury_if_dead(slot, token)
 
     def _next(self, slot: Slot, token: Token) -> None:
         """
         Take the user's next personal access token, unless that was done a moment ago.
         """
         count = len(slot.user.credentials)
-        if count == 1 or not slot.backoff.may_replace(self._means.clock.boot()):
+        if slot.token is not token or not slot.backoff.may_replace(self._means.clock.boot()):
             return
         self._supply.switch(slot, (slot.at + 1) % count, REFUSED)
         slot.load(self._means.clock)
         if not slot.usable(self._means.clock.boot()):
             slot.token = token
 
-    async def _bury_if_dead(self, slot: Slot, token: Token) -> None:
+    async def _bury_if_dead(self, slot: Slot, token: Token) -> Token | None:
         """
         Ask the issuer about a refused token, once in a while; stop sending it if it is dead.
+
+        Returns:
+            The one that takes its place; None if it stays, or there is no other.
         """
         now = self._means.clock.boot()
         if now < slot.asked_at + ASK_AGAIN:
-            return
+            return None
         slot.asked_at = now
         alive = await self._means.standing(slot.user.issuer, token)
         if alive is not False or slot.token is not token:
-            return
-        slot.token, slot.dead = None, token
-        slot.due = self._means.clock.boot() + ASK_AGAIN
+            return None
+        self._means.tell("credential.dead", slot.user, reason=DEAD, which=slot.at + 1)
+        slot.buried.add(token.fingerprint)
+        slot.load(self._means.clock)
+        if slot.usable(self._means.clock.boot()):
+            return slot.token
+        slot.dead, slot.due = token, self._means.clock.boot() + ASK_AGAIN
         slot.backoff.error = CredentialInvalid(DEAD)
-        self._means.tell("credential.dead", slot.user, reason=DEAD)
+        return None
+
+    async def _known_dead(self, slot: Slot, token: Token) -> bool:
+        """
+        Ask the issuer whether it no longer knows a minted token, not too often; all who ask at a
+        time share the answer.
+        """
+        key, now = ("dead", token.fingerprint), self._means.clock.boot()
+        if key not in self._flights and now < slot.asked_at + ASK_SOON:
+            return False
+        slot.asked_at = now
+        return await self._flights.join(key, partial(self._asked, slot, token))
+
+    async def _asked(self, slot: Slot, token: Token) -> bool:
+        return await self._means.standing(slot.user.issuer, token) is False

@@ -8,6 +8,8 @@ service user its tokens back. Each keeper has a `Revoking`, through which the sl
 generations, which may still serve requests, are reached too. It is held weakly: whoever lets go of
 a keeper need not tell.
 
+What was got by exchanging a revoked user's token is dropped with it, and not got anew.
+
 A revoked slot takes no token (`tokens.slot`). A mint that was under way when the user was revoked is
 let go on, for nothing else can be done about it, but what it brings is used by nobody (`Keeper._fly`).
 """
@@ -19,7 +21,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
-from proxy.core.credential import identity
+from proxy.core.credential import Exchange, identity
 from proxy.errors import CredentialInvalid
 
 if TYPE_CHECKING:
@@ -74,6 +76,10 @@ class Revocations:
     async def _guarded(self, mint: Mints, user: ServiceUser) -> Minted:
         if user.name in self._names:
             raise CredentialInvalid(REVOKED)
+        if isinstance(user.credential, Exchange) and self._names.intersection(
+            user.credential.parties
+        ):
+            raise CredentialInvalid(f"{REVOKED}: whose token is exchanged")
         return await mint(user)
 
     def __contains__(self, name: object) -> bool:
@@ -121,7 +127,8 @@ class Revoking:
             self.means.tell(
                 "token.dropped", slot.user, reason="revoked", fingerprint=token.fingerprint
             )
-        await self.clear_store(slot)
+        for each in (slot, *self._derived(name)):
+            await self.clear_store(each)
 
     def allow(self, name: str) -> None:
         """
@@ -135,6 +142,25 @@ class Revoking:
         """
         if (slot := self._slots.get(name)) is not None:
             slot.revoke()
+        for each in self._derived(name):
+            each.disown()
+
+    def _derived(self, name: str) -> tuple[Slot, ...]:
+        """
+        Return the slots of all whose tokens are got by exchanging *name*'s, directly or not.
+        """
+        found: dict[str, Slot] = {}
+        sources = [name]
+        while sources:
+            source = sources.pop()
+            for other, slot in self._slots.items():
+                credential = slot.user.credential
+                if other in found or not isinstance(credential, Exchange):
+                    continue
+                if source in credential.parties:
+                    found[other] = slot
+                    sources.append(other)
+        return tuple(found.values())
 
     def give_back(self, name: str) -> None:
         """

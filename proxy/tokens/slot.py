@@ -49,7 +49,9 @@ class Slot:
         stale: Whether renewing it has failed.
         idle: Whether the last token ended without anybody having wanted it.
         refused: The last token an upstream refused; not taken from the store again.
-        dead: A personal access token its issuer no longer knows; None if there is none.
+        dead: A personal access token its issuer no longer knows, with no other left to take its
+            place; None if there is none.
+        buried: Fingerprints of all tokens its issuer no longer knows; they are passed over.
         asked_at: Boot-clock seconds when the issuer was last asked about a refused one.
         due: Boot-clock seconds when background work is due; infinite for never.
         backoff: The failures in a row and what follows from them.
@@ -63,6 +65,7 @@ class Slot:
         "asked_at",
         "at",
         "backoff",
+        "buried",
         "dead",
         "due",
         "failures",
@@ -90,6 +93,7 @@ class Slot:
         self.idle = False
         self.refused: Token | None = None
         self.dead: Token | None = None
+        self.buried: set[str] = set()
         self.asked_at = -math.inf
         self.due = -math.inf
         self.backoff = Backoff()
@@ -154,6 +158,14 @@ class Slot:
         self.reserve = self.dead = None
         self.due = math.inf
 
+    def disown(self) -> None:
+        """
+        Drop a token got by exchanging one that was revoked; what is under way counts for nothing.
+        """
+        self.revocations += 1
+        self.empty(refused=True)
+        self.reserve = None
+
     def allow(self, clock: Clock) -> None:
         """
         Forget what led here; a personal access token is at hand again.
@@ -172,6 +184,7 @@ class Slot:
         self.user = user
         self.at = 0
         self.dead = None
+        self.buried.clear()
         self.backoff.forgive(final=True)
 
     def leap(self, seconds: float) -> None:
@@ -209,7 +222,7 @@ class Slot:
         for at in (*range(self.at, len(fixed)), *range(self.at)):
             expires = fixed[at].expires
             lifetime = math.inf if expires is None else expires - now
-            if lifetime <= 0:
+            if lifetime <= 0 or fixed[at].fingerprint in self.buried:
                 continue
             try:
                 token = static_token(fixed[at].value, born=clock.boot(), lifetime=lifetime)

@@ -22,10 +22,11 @@ from proxy.tokens.attempt import Attempts, about_the_credential
 from proxy.tokens.backoff import again
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from proxy.core.credential import Credential, Issuer, ServiceUser
     from proxy.core.token import Token
+    from proxy.tokens.attempt import Parties
     from proxy.tokens.means import Means
     from proxy.tokens.slot import Slot
 
@@ -36,18 +37,18 @@ class Supply:
 
     Args:
         means: The keeper's surroundings.
-        token_of: Returns a usable token of another service user, for an exchange.
+        parties: Where the tokens of other service users come from, for an exchange.
         recovered: Told that an issuer's breaker has closed.
     """
 
     def __init__(
         self,
         means: Means,
-        token_of: Callable[[str], Awaitable[Token]],
+        parties: Parties,
         recovered: Callable[[Issuer], None],
     ) -> None:
         self._means = means
-        self._attempts = Attempts(means, token_of, recovered)
+        self._attempts = Attempts(means, parties, recovered)
 
     def hurry(self, issuer: Issuer) -> None:
         """

@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from proxy.admin.guard import Guard
+from proxy.admin.guard import PAGE, Guard
 from proxy.admin.server import Admin
 from proxy.config.network import TcpAddress
 
@@ -172,3 +172,37 @@ async def test_without_the_key_nothing_is_told(method, path, value):
     assert response.headers["WWW-Authenticate"] == "Bearer"
     assert text == "send the admin key: Authorization: Bearer KEY\n"
     assert switch.done == []
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "rebound.example.com"},
+        {"Origin": "http://evil.example.com"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Host": "a b"},
+    ],
+    ids=str,
+)
+async def test_no_web_page_reads_what_is_open_to_this_machine(headers):
+    """
+    Not even one whose name was rebound to it; what orchestrators ask stays open.
+    """
+    async with listening(Guard()) as (client, _):
+        async with client.get("/readyz?verbose", headers=headers) as response:
+            assert response.status == 200
+        async with client.get("/status.json", headers=headers) as response:
+            assert (response.status, await response.text()) == (403, PAGE)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:9090", "localhost", "[::1]:9090", "gateway.internal"])
+async def test_this_machine_reads(host):
+    """
+    By address, and by names no page can have.
+    """
+    async with (
+        listening(Guard()) as (client, _),
+        client.get("/no-such-page", headers={"Host": host}) as response,
+    ):
+        assert response.status == 404

@@ -86,3 +86,24 @@ def test_names_of_other_kinds_are_left_out():
     A certificate's directory names and addresses are nobody's.
     """
     assert list(usable((("DirName", "x"), ("IP Address", "10.0.0.1"), ("DNS", "A")))) == ["a"]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        (("email", "spiffe://a/ns/x/sa/1"),),
+        (("DNS", "spiffe://a/ns/x/sa/1"),),
+        (("URI", "spiffe://a/ns/other"), ("email", "spiffe://a/ns/x/sa/1")),
+        (("URI", "billing.internal"),),
+        (("email", "billing.internal"),),
+        (("DNS", "ops@example.com"),),
+    ],
+    ids=str,
+)
+def test_a_name_of_one_kind_does_not_pass_for_another(names):
+    """
+    An authority may check URIs and let e-mail addresses through as they come.
+    """
+    known = {"spiffe://a/ns/x/sa/1", "billing.internal", "ops@example.com"}
+
+    assert known.isdisjoint(usable(names))

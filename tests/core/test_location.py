@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.decide import Plan, upstream_target
-from proxy.core.location import WayBack
+from proxy.core.location import WayBack, longer
 from proxy.core.target import Target, below, parse_target
 
 UP = b"https://api.example"
@@ -19,6 +19,7 @@ BASED = WayBack(UP, b"/base", None, b"/orders")
 REWRITTEN = WayBack(UP, b"", b"/api/v2", b"/orders")
 BOTH = WayBack(UP, b"/base", b"/api/v2", b"/orders")
 CUT = WayBack(UP, b"", b"", b"/orders")
+SHARED = WayBack(UP, b"", b"", b"/api", (b"/api/v2/", b"/api/x/y/"))
 PORT = WayBack(b"http://127.0.0.1:8080", b"", None, b"")
 
 CHANGED = [
@@ -47,6 +48,10 @@ CHANGED = [
     (CUT, b"https://api.example/1", b"/orders/1"),
     (CUT, b"/", b"/orders/"),
     (PORT, b"http://127.0.0.1:8080/a", b"/a"),
+    (SHARED, b"https://api.example/v1/x?/v2/", b"/api/v1/x?/v2/"),
+    (SHARED, b"https://api.example/v22", b"/api/v22"),
+    (SHARED, b"https://api.example/x", b"/api/x"),
+    (SHARED, b"https://api.example/a/v2/%41", b"/api/a/v2/%41"),
 ]
 
 UNCHANGED = [
@@ -82,6 +87,19 @@ UNCHANGED = [
     (ORDERS, b"https://api.example/orders/..%2fadmin", "out by an encoded slash"),
     (ORDERS, b"https://api.example/orders/%" + b"25" * 40 + b"41", "too many readings"),
     (WayBack(UP, b"/base", None, b""), b"/base", "what the proxy cannot ask for"),
+    (SHARED, b"https://api.example/v2/x?y#z", "a more specific route's"),
+    (SHARED, b"https://api.example/v2", "the same without a slash"),
+    (SHARED, b"https://api.example/v2?y", "the same with a query"),
+    (SHARED, b"/v2/x", "the same without a host"),
+    (SHARED, b"https://api.example/x/y/z", "another more specific route's"),
+    (SHARED, b"https://api.example/%762/x", "a more specific route's, encoded"),
+    (SHARED, b"https://api.example/%25762/x", "the same twice"),
+    (SHARED, b"https://api.example/v2%2fx", "the same with an encoded slash"),
+    (SHARED, b"https://api.example/v2;a/x", "the same with parameters"),
+    (SHARED, b"https://api.example/v1/../v2/x", "the same by dots"),
+    (SHARED, b"https://api.example/x//y", "the same with slashes merged"),
+    (SHARED, b"https://api.example/x\\y", "the same with a turned backslash"),
+    (SHARED, b"https://api.example/v2%3f", "the same with an encoded question mark"),
     (REWRITTEN, b"next", "a relative path"),
     (REWRITTEN, b"../next", "a relative path upwards"),
     (REWRITTEN, b"?page=2", "a query alone"),
@@ -107,6 +125,26 @@ def test_all_else_stays(way, value):
     What leads elsewhere, or cannot be asked of the proxy, passes byte for byte.
     """
     assert way.rewritten(value) == value
+
+
+@pytest.mark.parametrize(
+    ("prefix", "expected"),
+    [
+        (b"", [b"/a!/", b"/a/", b"/a/b/", b"/a/b/c/", b"/a0/", b"/ab/"]),
+        (b"/a", [b"/a/b/", b"/a/b/c/"]),
+        (b"/a/b", [b"/a/b/c/"]),
+        (b"/a/b/c", []),
+        (b"/a!", []),
+    ],
+)
+def test_what_others_take_lies_below(prefix, expected):
+    """
+    Prefixes count that are longer on segment borders; a route's own, shorter ones and neighbours
+    do not.
+    """
+    prefixes = sorted([b"/", b"/a/", b"/a!/", b"/a0/", b"/ab/", b"/a/b/", b"/a/b/c/"])
+
+    assert list(longer(prefix, prefixes)) == expected
 
 
 PARTS = st.sampled_from((b"", b"/a", b"/b/c", b"/orders", b"/%41", b"//", b"/..", b"/.", b"/\\x"))

@@ -144,6 +144,32 @@ async def test_outside_of_the_route_is_left_as_it_is(start, site):
         assert reply.headers["Location"] == where
 
 
+async def test_a_more_specific_routes_path_is_left_as_it_is(serve, site, elsewhere):
+    """
+    What would lead to another route, and so to another upstream, passes as the upstream said it.
+    """
+
+    def routes(document):
+        user = {"service_user": "reporter", "rewrite_path": "/", "redirects": "rewrite"}
+        for name, path, upstream in (("a", "/api/", site), ("b", "/api/v2/", elsewhere)):
+            document["routes"].append(
+                {"name": name, "match": {"path": path}, "upstream": upstream.url, **user}
+            )
+
+    through = await serve(routes)
+    for where in (f"{site.url}/v2/x", "/v2/x", f"{site.url}/%762/x", f"{site.url}/v2"):
+        site.where = where
+        reply = await through("GET", "/api/a")
+        assert reply.headers["Location"] == where
+    site.where = f"{site.url}/v1/x"
+    reply = await through("GET", "/api/a")
+    elsewhere.where = f"{elsewhere.url}/v2/x"
+    other = await through("GET", "/api/v2/a")
+
+    assert reply.headers["Location"] == "/api/v1/x"
+    assert other.headers["Location"] == "/api/v2/v2/x"
+
+
 async def test_untouched_unless_the_route_says_so(start, site):
     """
     By default addresses pass byte for byte.

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from proxy.errors import CallerForbidden, CallerUnauthenticated
-from proxy.observe.denials import AGAIN, MOST, Denials
+from proxy.observe.denials import Denials
+from proxy.observe.seldom import AGAIN
 
 
 class Listening:
@@ -96,13 +97,3 @@ def test_another_client_is_the_same_denial(listening):
     listening.deny(client="b:3")
 
     assert len(listening.said) == 1
-
-
-def test_what_is_remembered_does_not_grow_without_end(listening):
-    """
-    However many names come and go with reloads.
-    """
-    for number in range(MOST + 5):
-        listening.deny(route=str(number))
-
-    assert len(listening.denials._said) <= MOST

@@ -40,8 +40,8 @@ def test_a_passing_failure_is_held_for_a_random_moment(kind):
     backoff = Backoff()
     backoff.failed(kind("down"), 10.0, 0.5)
 
-    assert backoff.standing(10.4) is not None
-    assert backoff.standing(10.5) is None
+    assert backoff.standing(10.7) is not None
+    assert backoff.standing(10.75) is None
 
 
 def test_a_passing_failure_can_be_forgiven_and_a_refusal_cannot():
@@ -91,16 +91,17 @@ def test_a_success_forgets_everything():
 
 
 @given(st.lists(st.floats(0, 1, exclude_max=True), min_size=1, max_size=80))
-def test_background_waits_grow_with_full_jitter_to_a_cap(chances):
+def test_waits_grow_with_jitter_to_a_cap(chances):
     """
-    The n-th wait lies anywhere between nothing and 2ⁿ⁻¹ s: at most ten seconds if there is no
+    The n-th wait lies anywhere between half of 2ⁿ⁻¹ s and all of it: at most ten seconds if there is no
     token to go on with, a minute if there is.
     """
     for urgent, longest in ((True, LONGEST_WAIT), (False, LONGEST_RETRY)):
         backoff = Backoff()
         for count, chance in enumerate(chances):
             backoff.failed(MintUnavailable("down"), 0.0, chance, urgent=urgent)
-            assert backoff.retry_at == chance * min(2.0 ** min(count, 16), longest)
+            ceiling = min(2.0 ** min(count, 16), longest)
+            assert backoff.retry_at == (0.5 + 0.5 * chance) * ceiling
 
 
 def test_a_failure_is_kept_without_its_traceback():

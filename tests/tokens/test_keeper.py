@@ -236,7 +236,7 @@ async def test_a_failure_reaches_all_who_wait_and_is_soon_forgotten(keeper, mint
     assert mint.asked == ["reporter"] * 3
     before = time.now
     assert (await keeper.get("reporter")).value == Secret("canary-4")
-    assert time.now - before == 0.5
+    assert time.now - before == 0.75
 
 
 async def test_a_slow_store_does_not_mint_twice(keeper, mint, store):
@@ -551,7 +551,7 @@ async def test_a_token_is_served_to_its_true_end_while_the_issuer_is_down(
 
 async def test_renewal_is_retried_with_growing_waits(keeper, mint, time):
     """
-    0.5, 1, 2, 4 … s at chance 0.5, and as long as Retry-After says.
+    0.75, 1.5, 3, 6 … s at chance 0.5, and as long as Retry-After says.
     """
     await keeper.get("reporter")
     time.move(801.0)
@@ -564,7 +564,7 @@ async def test_renewal_is_retried_with_growing_waits(keeper, mint, time):
         waits.append(keeper.slot("reporter").due - time.now)
         time.move(waits[-1])
 
-    assert waits == [0.5, 1.0, 2.0, 42.0]
+    assert waits == [0.75, 1.5, 3.0, 42.0]
     keeper.tick()
     await settle(keeper)
     assert not keeper.slot("reporter").stale
@@ -785,7 +785,7 @@ async def test_the_state_tells_what_there_is_to_tell(keeper, mint, time):
     await settle(keeper)
     stale = keeper.state("reporter")
     assert (stale.condition, stale.failures, stale.last_error) == ("stale", 1, "down")
-    assert stale.renews_in == 0.5
+    assert stale.renews_in == 0.75
     assert keeper.states() == (stale, keeper.state("other"))
 
 

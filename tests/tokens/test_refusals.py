@@ -310,3 +310,57 @@ async def test_a_garbled_next_personal_access_token_is_passed_over(stage):
 
     assert token.value == Secret("canary-3")
     assert keeper.state("dev").credential == 3
+
+
+async def test_a_dead_token_of_a_list_gives_way_to_one_that_lives(stage):
+    """
+    Also in the cool-down, in which a refusal alone would not: a list is not stuck on a dead one.
+    """
+    keeper = stage.keeper(pat("dev", "canary-lives", "canary-dead"))
+    stage.alive["canary-dead"] = False
+    lives = keeper.slot("dev").token
+    dead = await renewed(stage, keeper, "dev", lives)
+    assert dead.value == Secret("canary-dead")
+
+    again = await renewed(stage, keeper, "dev", dead)
+
+    assert again.value == Secret("canary-lives")
+    assert (await stage.ask(keeper, "dev")).value == Secret("canary-lives")
+    assert stage.told("credential.dead") == ["credential.dead"]
+
+
+async def test_of_many_dead_tokens_the_one_that_is_known_again_is_sent(stage):
+    """
+    All are asked about, not only the last.
+    """
+    keeper = stage.keeper(pat("dev", "canary-a", "canary-b"))
+    stage.alive.update({"canary-a": False, "canary-b": False})
+    for _ in range(4):
+        token = keeper.slot("dev").token
+        if token is not None:
+            await renewed(stage, keeper, "dev", token)
+            await stage.pass_time(ASK_AGAIN + 1.0)
+    assert isinstance(await stage.ask(keeper, "dev"), CredentialInvalid)
+
+    stage.alive["canary-a"] = True
+    await stage.pass_time(ASK_AGAIN + 2.0)
+
+    assert (await stage.ask(keeper, "dev")).value == Secret("canary-a")
+
+
+async def test_in_the_cool_down_a_token_its_issuer_does_not_know_is_replaced(stage, grown):
+    """
+    A route that refuses every token must not keep a dead one in use for the others.
+    """
+    for _ in range(2):
+        await renewed(stage, grown, "one", grown.slot("one").token)
+        await stage.pass_time(2.0)
+    held = grown.slot("one").token
+    assert await renewed(stage, grown, "one", held) is None
+
+    stage.alive[held.value.reveal()] = False
+    await stage.pass_time(3.0)
+    other = await renewed(stage, grown, "one", held)
+
+    assert other is not None
+    assert other.fingerprint != held.fingerprint

@@ -240,6 +240,46 @@ async def test_the_tokens_of_an_exchanges_parties_are_fetched(stage):
     assert keeper.slot("swap").user is users[2], "the tokens are not kept in the user"
 
 
+async def test_a_refused_exchange_has_its_subjects_token_replaced(stage):
+    """
+    The subject's token may have been revoked: nobody else would find out for hours.
+    """
+    stale: list[Secret] = []
+
+    async def mint(who):
+        if who.name == "swap" and who.credential.subject.token in stale:
+            raise MintRejected("subject_token invalid")
+        return await stage.mint(who)
+
+    keeper = stage.keeper(user("one", "other"), exchanger("swap", "one"), mint=mint)
+    await stage.ask(keeper, "one")
+    await stage.pass_time(10.0)
+    stale.append(keeper.slot("one").token.value)
+
+    assert isinstance(await stage.ask(keeper, "swap"), Token)
+    assert keeper.slot("one").token.value not in stale
+
+
+async def test_what_was_exchanged_goes_with_what_it_was_exchanged_for(stage):
+    """
+    Revoking a service user takes the tokens along that others got for its own.
+    """
+    keeper = stage.keeper(
+        user("one", "other"), exchanger("swap", "one"), exchanger("twice", "swap")
+    )
+    for name in ("one", "swap", "twice"):
+        assert isinstance(await stage.ask(keeper, name), Token)
+
+    await keeper.revoke("one")
+
+    assert keeper.slot("swap").token is None
+    assert keeper.slot("twice").token is None
+    assert not isinstance(await stage.ask(keeper, "twice"), Token)
+    keeper.allow("one")
+    await stage.pass_time(20.0)
+    assert isinstance(await stage.ask(keeper, "swap"), Token)
+
+
 async def test_a_party_without_a_token_is_named(stage):
     """
     The reason has the party's, with its name; it is no refusal of the user that exchanges.

@@ -19,6 +19,7 @@ from proxy.core.secret import Secret
 from proxy.core.token import Token
 from proxy.generation import compile_generation
 from proxy.observe.log import make_logger
+from proxy.observe.seldom import AGAIN
 from proxy.wire.echo import SHOWN
 from tests.fuzz.play import Cut, Play, Reply, bytewise, whole
 from tests.fuzz.reference import Stream, read_responses
@@ -298,7 +299,7 @@ def test_all_else_passes_byte_for_byte(finals, options):
 def test_pipelined_requests_are_looked_after_each_on_its_own(cut):
     """
     The beginning of a token at one response's end and its rest in the next are no token; each
-    response that holds one is told of.
+    response that holds one is counted, and the first is told of.
     """
     finals = [
         sized(OLD[:12]),
@@ -310,7 +311,7 @@ def test_pipelined_requests_are_looked_after_each_on_its_own(cut):
 
     bodies = [message.body for message in unshown_stream(heard)]
     assert bodies == [OLD[:12], OLD[12:] + STARS, b"x", b"y"]
-    assert [line["request_id"] for line in heard.log] == ["id-2", "id-3"]
+    assert [line["request_id"] for line in heard.log] == ["id-2"]
     assert (heard.echoes, heard.links) == (2, 1)
 
 
@@ -337,7 +338,30 @@ def test_what_is_told():
         "route": "api",
         "service_user": "u",
         "action": "redact",
+        "suppressed": 0,
     }
+
+
+async def test_a_flood_is_told_of_once_in_a_while(proxy, upstream, call):
+    """
+    An upstream that always repeats the token is a line per route and interval with the number left
+    out, while each response is counted.
+    """
+    proxy.keeper.value = OLD.decode()
+    caller = await call()
+    peer = None
+    for seconds in (0.0, 1.0, 1.0, AGAIN):
+        proxy.clock.seconds += seconds
+        caller.send(GET)
+        peer = peer or await upstream.accept()
+        await peer.head()
+        peer.send(sized(OLD))
+        await caller.head()
+        assert await caller.read(len(OLD)) == STARS
+
+    told = [json.loads(line) for line in proxy.events]
+    assert [(line["request_id"], line["suppressed"]) for line in told] == [("id-1", 0), ("id-4", 2)]
+    assert proxy.generation.table.routes[0].action.metrics.echoes == 4
 
 
 def test_upstreams_own_request_id_is_looked_through_too():
