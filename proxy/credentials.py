@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from proxy.config.exchange_user import TokenExchange
 from proxy.config.files import of_user
 from proxy.config.minted import Minted
-from proxy.config.reading import Where, ways
+from proxy.config.reading import Where, compile_issuer, ways
 from proxy.config.secrets import path_of
-from proxy.core.credential import Issuer, ServiceUser
+from proxy.core.credential import ServiceUser
 from proxy.errors import CredentialInvalid
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def _service_user(
     first, *spares = dict.fromkeys(credentials)  # two files may hold the same one
     return ServiceUser(
         name=name,
-        issuer=_issuer(settings, where, user.issuer),
+        issuer=compile_issuer(user.issuer, settings.issuers[user.issuer], where.base),
         credential=first,
         scopes=user.requested_scopes if isinstance(user, Minted) else (),
         required=name in required,
@@ -141,15 +141,4 @@ def _service_user(
         audience=user.audience if isinstance(user, Minted) else (),
         resource=user.resource if isinstance(user, Minted) else (),
         on_rotation=user.on_rotation,
-    )
-
-
-def _issuer(settings: Settings, where: Where, name: str) -> Issuer:
-    issuer = settings.issuers[name]
-    return Issuer(
-        name=name,
-        url=issuer.url.text,
-        token_endpoint=None if issuer.token_endpoint is None else issuer.token_endpoint.text,
-        connect_to=None if issuer.connect_to is None else issuer.connect_to.text,
-        ca_file=None if issuer.ca_file is None else str(where.base / issuer.ca_file),
     )

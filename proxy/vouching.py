@@ -8,10 +8,11 @@ import contextlib
 import secrets
 from typing import TYPE_CHECKING
 
-from proxy.callers.client import compile_issuer, introspection_clients
+from proxy.callers.client import introspection_clients
 from proxy.callers.compiling import compile_registry, ways
 from proxy.callers.introspection import IntrospectionVerifier
 from proxy.callers.jwt import JwtVerifier
+from proxy.config.reading import compile_issuer
 from proxy.errors import ConfigError, CredentialInvalid, Problem
 from proxy.keeping import open_issuers
 from proxy.tasks import spawn

@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from proxy.config.reading import compile_issuer
 from proxy.config.secrets import read, read_file
 from proxy.core.credential import ClientKey, ClientSecret, Issuer
 from proxy.core.keyfile import parse_application_key
@@ -37,24 +38,6 @@ class IntrospectionClient:
         What the issuer calls the client.
         """
         return self.credential.client_id
-
-
-def compile_issuer(name: str, issuer: model.Issuer, base: Path) -> Issuer:
-    """
-    Return an issuer of the settings as the core holds it.
-
-    Args:
-        name: What proxy.yaml calls it.
-        issuer: Its settings.
-        base: The folder relative paths start at.
-    """
-    return Issuer(
-        name=name,
-        url=issuer.url.text,
-        token_endpoint=None if issuer.token_endpoint is None else issuer.token_endpoint.text,
-        connect_to=None if issuer.connect_to is None else issuer.connect_to.text,
-        ca_file=None if issuer.ca_file is None else str(base / issuer.ca_file),
-    )
 
 
 def introspection_clients(

@@ -158,6 +158,17 @@ class Issuer(Section):
     token_endpoint: HttpUrl | None = Field(
         default=None, description="Where tokens are minted. Default: as discovery says."
     )
+    jwks_uri: HttpUrl | None = Field(
+        default=None,
+        description=(
+            "Where its public keys are, for callers known by a JWT (a Kubernetes cluster's are at "
+            "/openid/v1/jwks). Default: as discovery says."
+        ),
+    )
+    introspection_endpoint: HttpUrl | None = Field(
+        default=None,
+        description="Where it is asked about callers' tokens. Default: as discovery says.",
+    )
     ca_file: File | None = Field(
         default=None,
         description="PEM file of the authorities trusted for this issuer. Default: the system's.",
@@ -167,7 +178,7 @@ class Issuer(Section):
         description="As which client it is asked about callers' tokens. Default: it is not asked.",
     )
 
-    @field_validator("url", "connect_to", "token_endpoint")
+    @field_validator("url", "connect_to", "token_endpoint", "jwks_uri", "introspection_endpoint")
     @classmethod
     def _encrypted(cls, url: Url | None, info: ValidationInfo) -> Url | None:
         return url and guard_scheme(url, info)

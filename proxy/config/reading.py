@@ -24,6 +24,7 @@ from proxy.core.credential import (
     Credential,
     Exchange,
     FixedToken,
+    Issuer,
     Party,
     PrivateKey,
     SystemKey,
@@ -37,9 +38,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from proxy.config import service_user
+    from proxy.config import model, service_user
     from proxy.config.exchange_user import ExchangeParty
     from proxy.config.model import Settings
+    from proxy.config.network import Url
     from proxy.config.secret_source import SecretSource
 
 # RFC 8693 §3, for each word of the settings.
@@ -146,3 +148,27 @@ def _party(party: ExchangeParty, settings: Settings, where: Where) -> Party:
         return Party(USER_ID, token=Secret(party.user_id))
     assert party.token is not None
     return Party(_TYPES[party.type or "access_token"], token=read_token(party.token, *where))
+
+
+def compile_issuer(name: str, issuer: model.Issuer, base: Path) -> Issuer:
+    """
+    Return an issuer of the settings as the core holds it.
+
+    Args:
+        name: What proxy.yaml calls it.
+        issuer: Its settings.
+        base: The folder relative paths start at.
+    """
+    return Issuer(
+        name=name,
+        url=issuer.url.text,
+        token_endpoint=_text(issuer.token_endpoint),
+        connect_to=_text(issuer.connect_to),
+        ca_file=None if issuer.ca_file is None else str(base / issuer.ca_file),
+        jwks_uri=_text(issuer.jwks_uri),
+        introspection_endpoint=_text(issuer.introspection_endpoint),
+    )
+
+
+def _text(url: Url | None) -> str | None:
+    return None if url is None else url.text
