@@ -124,3 +124,21 @@ def test_only_what_can_be_a_token_is_taken_for_one(credential, may):
     Nothing else is shown to an issuer.
     """
     assert may_be_token(credential) is may
+
+
+def test_no_key_but_the_very_one_is_known():
+    """
+    Ten thousand keys that are nearly right: a byte changed, added, left out, or of another case.
+    """
+    key = b"canary-caller-key-0123456789abcdef"
+    keys = Keys({sha256(key).digest(): "ci"})
+    near = {key + b" ", b" " + key, key.upper(), key.title(), key * 2, key[::-1]}
+    for at in range(len(key)):
+        near.add(key[:at] + key[at + 1 :])
+        near |= {key[:at] + bytes((byte,)) + key[at + 1 :] for byte in range(256)}
+        near |= {key[:at] + bytes((byte,)) + key[at:] for byte in range(0, 256, 3)}
+    near.discard(key)
+
+    assert len(near) > 10_000
+    assert {keys.owner(each) for each in near} == {None}
+    assert keys.owner(key) == "ci"
