@@ -24,7 +24,7 @@ test: $(VENV)/.check ## Run the tests; T=tests/core runs some
 	$(BIN)/pytest -q $(T)
 
 check: $(VENV)/.check lint types imports ## Everything CI runs: format, lint, types, imports, tests with coverage
-	$(BIN)/pytest -q --cov --cov-report=term:skip-covered
+	PYTHONHASHSEED=0 $(BIN)/pytest -q -n 2 --dist loadfile --cov --cov-report=term:skip-covered
 
 lint: $(VENV)/.check ## Format check and ruff
 	$(BIN)/ruff format --check .

@@ -106,14 +106,15 @@ class Daemon:
     us: int
     log: Path
 
-    def forwarded(self) -> dict[int, list[bytes]]:
+    def forwarded(self, *statuses: bytes) -> dict[int, list[bytes]]:
         """
-        Return what was answered with 200 behind it: caller's port → method and target.
+        Return what it forwarded that ended with one of these statuses, by default 200: caller's
+        port → method and target.
         """
         found: dict[int, list[bytes]] = {}
         for line in self.lines():
             port, *words, status = line.split(b" ")
-            if status == b"200":
+            if status in (statuses or (b"200",)):
                 # both write bytes that could break a line in hexadecimal, each in its own way
                 words = [
                     ESCAPED.sub(lambda code: bytes.fromhex(code[1].decode()), b" ".join(words))

@@ -228,6 +228,11 @@ async def test_front_forwards_what_we_count(daemon, odd, recorder):
     assert not recorder.faults
     for port, lines in said.items():
         assert arrived.pop(port, []) == [unabsolute(line) for line in lines]
+    # On a busy machine a caller may leave, or the front give up, before the answer
+    given_up = daemon.forwarded(b"499", b"502", b"504")
+    for port, lines in tuple(arrived.items()):
+        if lines == [unabsolute(line) for line in given_up.get(port, [])]:
+            del arrived[port]
     assert not arrived, "requests the front knows nothing of"
     statuses = Counter(line.rpartition(b" ")[2][:3].decode() for line in daemon.lines())
     print(f"{daemon.name} as front: {len(odd)} streams, statuses {dict(statuses)}")  # noqa: T201 - for -rP
