@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from proxy.config.secrets import read
 from proxy.core.secret import Secret
-from proxy.errors import ConfigError, CredentialInvalid, Overloaded, Problem, UpstreamConnect
+from proxy.errors import ConfigError, CredentialInvalid, Overloaded, UpstreamConnect
 from proxy.gateway import Gateway, Request
 from proxy.observe.audit import AuditLog
 from proxy.observe.file import FileSink
 from proxy.observe.log import loss_notice
+from proxy.problem import Problem
 
 if TYPE_CHECKING:
     import asyncio

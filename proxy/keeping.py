@@ -13,7 +13,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from proxy.credentials import compile_users, credential_files, read_user
-from proxy.errors import ConfigError, CredentialInvalid, Problem
+from proxy.errors import ConfigError, CredentialInvalid
+from proxy.problem import Problem
 from proxy.rotation.expiry import EVENT, Expiry
 from proxy.rotation.rotation import Rotation
 from proxy.rotation.sight import state

@@ -24,7 +24,7 @@ from proxy.admin.switch import Switch
 from proxy.audited import AuditedGateway, open_audit
 from proxy.config.network import TcpAddress, UnixAddress
 from proxy.core.clock import Clock
-from proxy.errors import ConfigError, CredentialInvalid, Problem
+from proxy.errors import ConfigError, CredentialInvalid
 from proxy.gateway import Gateway
 from proxy.generation import caller_limits, compile_generation
 from proxy.keeping import open_keeper
@@ -34,6 +34,7 @@ from proxy.observe.events import LEVELS
 from proxy.observe.exposition import Exposition
 from proxy.observe.log import make_logger
 from proxy.observe.metrics import Metrics
+from proxy.problem import Problem
 from proxy.sockets import BATCH, CutOff, clear_socket, naming, remove_socket, widen
 from proxy.tasks import spawn
 from proxy.tls.listener import SHUTDOWN_TIME, ListenerCertificates

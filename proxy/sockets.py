@@ -13,7 +13,8 @@ import socket
 import stat
 from typing import TYPE_CHECKING, cast
 
-from proxy.errors import ConfigError, Problem
+from proxy.errors import ConfigError
+from proxy.problem import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,8 +13,9 @@ from proxy.callers.compiling import compile_registry, ways
 from proxy.callers.introspection import IntrospectionVerifier
 from proxy.callers.jwt import JwtVerifier
 from proxy.config.reading import compile_issuer
-from proxy.errors import ConfigError, CredentialInvalid, Problem
+from proxy.errors import ConfigError, CredentialInvalid
 from proxy.keeping import open_issuers
+from proxy.problem import Problem
 from proxy.tasks import spawn
 
 if TYPE_CHECKING:

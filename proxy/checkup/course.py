@@ -45,6 +45,7 @@ from proxy.errors import CredentialInvalid, MintTimeout, TokenError
 from proxy.tokens.flight import Flights
 from proxy.tokens.issuer_clock import TOLERANCE
 from proxy.tokens.mint import signs
+from proxy.tokens.refusals import YOUNG
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -61,9 +62,6 @@ if TYPE_CHECKING:
 
 BUDGET = 120.0
 """Seconds the whole may take; ours: a dozen requests that time out, or a thousand that do not."""
-
-# Source: a fresh token may be refused for under a second (rounding, read replicas).
-YOUNG = 1.0
 
 
 @dataclass(slots=True)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from proxy.config.load import Loaded
     from proxy.core.credential import ServiceUser
-    from proxy.errors import Problem
+    from proxy.problem import Problem
 
 
 @click.command("check", short_help="Say everything that is wrong with the configuration.")

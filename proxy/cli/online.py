@@ -21,7 +21,8 @@ from proxy.config.ending import SOON
 from proxy.core.answer import quoted
 from proxy.core.label import key_id
 from proxy.credentials import compile_users
-from proxy.errors import ConfigError, CredentialInvalid, Problem
+from proxy.errors import ConfigError, CredentialInvalid
+from proxy.problem import Problem
 from proxy.runtime import real_clock
 from proxy.tokens.issuers import Issuers
 

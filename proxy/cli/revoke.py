@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 from pathlib import Path
@@ -13,9 +12,8 @@ from urllib.parse import quote
 
 import click
 
-from proxy.cli.health import PATIENCE, UnixConnection
-from proxy.cli.terminal import config_option, load_config
-from proxy.config.network import UnixAddress
+from proxy.cli.admin import admin_address, answer
+from proxy.cli.terminal import config_option
 from proxy.config.secret_source import SecretFile
 from proxy.config.secrets import read
 from proxy.errors import CredentialInvalid
@@ -23,7 +21,6 @@ from proxy.errors import CredentialInvalid
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from proxy.config.network import Address
     from proxy.core.secret import Secret
 
     Function = Callable[..., None]
@@ -70,18 +67,10 @@ def change(
     Have the running proxy change a service user; return what it says. Ends with code 1 if it does
     not do so.
     """
-    loaded = load_config(config)
-    address = loaded.settings.admin
-    if address is None:
-        raise click.UsageError("the configuration says admin: off; there is nobody to ask")
+    address = admin_address(config)
     key = _key(key_file or os.environ.get(KEY_FILE))
-    try:
-        status, text = post(address, f"/service-users/{quote(name, safe='')}/{what}", key)
-    except OSError as error:
-        reason = error.strerror or str(error) or type(error).__name__
-        click.secho(f"no answer from the admin listener {address}: {reason}", fg="red", err=True)
-        click.echo("Is the proxy running, with this configuration?", err=True)
-        ctx.exit(1)
+    path = f"/service-users/{quote(name, safe='')}/{what}"
+    status, text = answer(ctx, address, path, "POST", key)
     if status != 200:
         said = "".join(char for char in text.strip()[:500] if char.isprintable())
         click.secho(f"not done ({status}): {said}", fg="red", err=True)
@@ -100,27 +89,3 @@ def _key(path: str | None) -> Secret | None:
         return read(SecretFile(Path(path)), Path.cwd(), {})
     except CredentialInvalid as error:
         raise click.UsageError(f"the admin key: {error.reason}") from error
-
-
-def post(address: Address, path: str, key: Secret | None) -> tuple[int, str]:
-    """
-    Return status and text of one POST to an admin listener.
-
-    Raises:
-        OSError: Nobody answers.
-    """
-    connection: http.client.HTTPConnection
-    if isinstance(address, UnixAddress):
-        connection = UnixConnection(str(address.path))
-    else:
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)  # noqa: S104
-        connection = http.client.HTTPConnection(host, address.port, timeout=PATIENCE)
-    headers = {} if key is None else {"Authorization": f"Bearer {key.reveal()}"}
-    try:
-        connection.request("POST", path, headers=headers)
-        response = connection.getresponse()
-        return response.status, response.read(65536).decode("utf-8", "replace")
-    except http.client.HTTPException as error:
-        raise ConnectionError(f"not HTTP ({type(error).__name__})") from error
-    finally:
-        connection.close()

@@ -16,7 +16,7 @@ from proxy.config.load import Loaded, find, load
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
 
-    from proxy.errors import Problem
+    from proxy.problem import Problem
 
 F = TypeVar("F", bound="Callable[..., Any]")
 T = TypeVar("T")

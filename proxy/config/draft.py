@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
-from proxy.errors import Problem
+from proxy.problem import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -30,11 +30,13 @@ from proxy.config.secret_source import SecretFile
 from proxy.config.service_user import ServiceUser
 from proxy.config.source import Source, read
 from proxy.config.words import translate
-from proxy.errors import ConfigError, Problem
+from proxy.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from typing import BinaryIO
+
+    from proxy.problem import Problem
 
 VARIABLE: Final = "AUTHPROXY_CONFIG"
 SYSTEM_FILE: Final = Path("/etc/authproxy/proxy.yaml")

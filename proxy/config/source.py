@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Literal
 
 from proxy.config import document
 from proxy.config.draft import Draft, Finding, Place
-from proxy.errors import ConfigError, Problem
+from proxy.errors import ConfigError
+from proxy.problem import Problem
 
 if TYPE_CHECKING:
     from typing import BinaryIO

@@ -304,13 +304,13 @@ class Keeper:
         Return what to say to whoever asks for a token; None if one may be asked for. If the next
         attempt is near, wait for it first.
         """
-        standing = self._standing(slot)
+        standing = self._vigil.standing(slot)
         if standing is not None:
             wait = standing.retry_after or 0.0
             if slot.reserve is not None or slot.backoff.final or wait > PATIENCE:
                 return standing
             await self._means.sleep(wait)
-            standing = self._standing(slot)
+            standing = self._vigil.standing(slot)
         return standing or self._unheard(slot)
 
     async def _joined(self, slot: Slot) -> Token:
@@ -333,19 +333,6 @@ class Keeper:
             return None
         self._flights.start(slot.user.name, partial(self._fly, slot))
         return breaker.refusal(self._clock.boot())
-
-    def _standing(self, slot: Slot) -> TokenError | None:
-        """
-        Return the error of whoever asks for a token now; None if one may be asked for.
-        """
-        now = self._clock.boot()
-        standing = slot.backoff.standing(now)
-        breaker = self._means.breaker(slot.user.issuer)
-        if isinstance(slot.credential, SystemKey):  # signed here
-            return standing
-        if not breaker.open or slot.backoff.final:
-            return standing or breaker.standing(now)
-        return breaker.standing(now) or (None if standing is None else breaker.refusal(now))
 
     async def _watch(self) -> None:
         while True:

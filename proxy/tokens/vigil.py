@@ -11,10 +11,13 @@ import math
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from proxy.core.credential import SystemKey
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from proxy.core.credential import Issuer
+    from proxy.errors import TokenError
     from proxy.tokens.flight import Flights
     from proxy.tokens.means import Means
     from proxy.tokens.slot import Slot
@@ -67,6 +70,19 @@ class Vigil:
         self._means.on_event("issuer.recovered", issuer=issuer.name)
         self._retry_now(issuer)
         self._wake()
+
+    def standing(self, slot: Slot) -> TokenError | None:
+        """
+        Return the error of whoever asks for a slot's token now; None if one may be asked for.
+        """
+        now = self._means.clock.boot()
+        standing = slot.backoff.standing(now)
+        breaker = self._means.breaker(slot.user.issuer)
+        if isinstance(slot.credential, SystemKey):  # signed here
+            return standing
+        if not breaker.open or slot.backoff.final:
+            return standing or breaker.standing(now)
+        return breaker.standing(now) or (None if standing is None else breaker.refusal(now))
 
     def resting(self) -> dict[str, bool]:
         """

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from proxy.sandbox.options import SandboxOptions
 from proxy.sandbox.server import Sandbox
+from proxy.tokens.refusals import YOUNG
 
 
 def oks(steps):
@@ -183,7 +184,7 @@ async def test_a_fresh_token_may_be_refused_for_a_moment(desk):
     desk.sandbox.faults.set("userinfo-401", times=1)
     once = (await desk.run())["provisioner"]
     assert once["userinfo"].ok
-    assert desk.paused == [1.0]
+    assert desk.paused == [YOUNG]
 
     desk.sandbox.faults.set("userinfo-401")
     twice = (await desk.run())["provisioner"]

@@ -626,3 +626,24 @@ def key_file(authority: trustme.CA, tmp_path: Path) -> dict[str, str]:
     issued.private_key_pem.write_to_path(key)
     key.chmod(0o600)
     return {"cert_file": str(cert), "key_file": str(key)}
+
+
+def only(user):
+    """
+    Return an edit that leaves one service user and its routes, so nobody else mints.
+    """
+
+    def edit(document):
+        document["service_users"] = {user: document["service_users"][user]}
+        document["routes"] = [each for each in document["routes"] if each["service_user"] == user]
+
+    return edit
+
+
+async def at_once(through, path, count):
+    """
+    Send requests at once; return the answers.
+    """
+    async with asyncio.TaskGroup() as group:
+        asked = [group.create_task(through("GET", path)) for _ in range(count)]
+    return [each.result() for each in asked]

@@ -8,6 +8,8 @@ import asyncio
 
 import pytest
 
+from tests.e2e.conftest import at_once, only
+
 KEY = ("/management/v1/orgs/me", "provisioner")
 SECRET = ("/orders/42", "reporter")
 
@@ -15,27 +17,6 @@ NOTICED = 3.0
 """Seconds after which an issuer's return has to be noticed, on a machine that is busy."""
 
 BOTH = [pytest.param(*KEY, id="private key JWT"), pytest.param(*SECRET, id="client credentials")]
-
-
-def only(user):
-    """
-    Return an edit that leaves one service user and its routes, so nobody else mints.
-    """
-
-    def edit(document):
-        document["service_users"] = {user: document["service_users"][user]}
-        document["routes"] = [each for each in document["routes"] if each["service_user"] == user]
-
-    return edit
-
-
-async def at_once(through, path, count):
-    """
-    Send requests at once; return the answers.
-    """
-    async with asyncio.TaskGroup() as group:
-        asked = [group.create_task(through("GET", path)) for _ in range(count)]
-    return [each.result() for each in asked]
 
 
 async def failing(sandbox, relay):

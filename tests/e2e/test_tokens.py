@@ -4,33 +4,14 @@ import asyncio
 
 import pytest
 
+from tests.e2e.conftest import at_once, only
+
 CALLERS = 200
 
 MINTED = [
     pytest.param("/management/v1/orgs/me", "provisioner", id="private key JWT"),
     pytest.param("/orders/42", "reporter", id="client credentials"),
 ]
-
-
-def only(user):
-    """
-    Return an edit that leaves one service user and its routes, so nobody else mints.
-    """
-
-    def edit(document):
-        document["service_users"] = {user: document["service_users"][user]}
-        document["routes"] = [each for each in document["routes"] if each["service_user"] == user]
-
-    return edit
-
-
-async def at_once(through, path, count):
-    """
-    Send requests at once; return the answers.
-    """
-    async with asyncio.TaskGroup() as group:
-        asked = [group.create_task(through("GET", path)) for _ in range(count)]
-    return [each.result() for each in asked]
 
 
 @pytest.mark.parametrize(("path", "user"), MINTED)
