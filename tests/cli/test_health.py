@@ -45,8 +45,8 @@ async def test_health_follows_the_proxy(start, sandbox, reachable):
     waiting = {"provisioner", "reporter"}
     while waiting:
         failed = json.loads(await proxy.line(""))
-        assert failed["event"] == "token.mint_failed"
-        waiting.discard(failed["service_user"])
+        if failed["event"] == "token.mint_failed":
+            waiting.discard(failed["service_user"])
 
     unready = await (await start("health", "--config", reachable)).end()
     assert unready.code == 1
