@@ -42,6 +42,7 @@ QUESTIONS = (
     "renewal",
     "outage",
     "many_routes",
+    "reload",
     "soak",
 )
 """The scripts, in the order of `all`."""

@@ -1,58 +1,60 @@
 """
 One loaded configuration, ready to serve: routes, keeper, pools. Immutable; swapped whole.
 
-`plan_routes` needs nothing but settings, so `explain` and `check` use it without a key or a
-socket; `compile_generation` adds what a route needs to run.
+`planning` says what each route does with a request; `compile_generation` adds what it needs to run.
 """
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from hashlib import sha256
+from typing import TYPE_CHECKING, TypeVar
 
+from proxy.bounds import pool_limits
 from proxy.callers.compiling import compile_registry
 from proxy.config.door import doors, entrances, own_listeners
 from proxy.config.rate import gate
-from proxy.core.admit import rule
+from proxy.core.admit import CLOSED
 from proxy.core.clock import Clock
 from proxy.core.decide import Plan, confine, decide, host_lines, upstream_target
 from proxy.core.destination import Destination
+from proxy.core.door import Door
+from proxy.core.forward import ForwardTable
 from proxy.core.headers import (
-    AUTHORIZATION,
-    CALLER_CREDENTIALS,
     PROXY_STATUS,
     REQUEST_ID,
-    is_forwarding,
-    looked_at,
 )
-from proxy.core.location import LOCATIONS, WayBack, longer
+from proxy.core.location import LOCATIONS, WayBack
 from proxy.core.rate import Gate, Meter, Rates
 from proxy.core.route import Route, Table
+from proxy.core.target import PATHLESS
 from proxy.observe.metrics import Metrics
+from proxy.planning import plan_routes, request_roles
 from proxy.tls.upstream import upstream_tls
 from proxy.wire.dial import Dialler
-from proxy.wire.limits import Limits, PoolLimits, Timeouts
+from proxy.wire.limits import Timeouts
 from proxy.wire.local import is_local
 from proxy.wire.origin import Origin
 from proxy.wire.pool import Pool
 from proxy.wire.resolve import Resolver
-from proxy.wire.roles import REQUEST_ROLES, RESPONSE_ROLES, Roles
+from proxy.wire.roles import RESPONSE_ROLES, Roles
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from proxy.callers.registry import Registry
     from proxy.config import model, route
     from proxy.config.network import Url
     from proxy.core.admit import Entrance
-    from proxy.core.door import Door
     from proxy.observe.cells import RouteMetrics
     from proxy.tokens.keeper import Keeper
     from proxy.tokens.slot import Slot
     from proxy.wire.dial import Address
     from proxy.wire.request import RequestFields
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,7 @@ class Errand:
         path: As it came, without the query.
         line: What the upstream's head begins with: method and path.
         host: What stands behind the query there: the version, and `Host`.
+        way_back: How addresses in its response become the proxy's own; None to leave them.
     """
 
     lane: Lane
@@ -97,6 +100,11 @@ class Errand:
     path: str
     line: bytes
     host: bytes
+    way_back: WayBack | None = None
+
+
+FORWARD = b"\n"
+"""Stands for the Host in forward mode, where it says nothing; no Host can be this."""
 
 
 ERRANDS = 2048
@@ -113,12 +121,14 @@ class Generation:
 
     Attributes:
         table: The routes.
+        forward: What they are for in forward mode.
         keeper: The tokens of its service users.
         callers: Who may prove to be whom.
-        entrances: Who may use each listener, in the file's order.
-        doors: What each listener asks of requests, in the same order.
+        entrances: Who may use each listener, by its number.
+        doors: What each listener asks of requests, likewise.
         roles: Which request headers the wire sets aside.
         pools: Every pool, to be swept and retired.
+        pool_keys: What each depends on, in the same order.
         via: The `Via` line that goes up.
         metrics: Where requests are counted; outlives the generation.
         rates: What was used of all limits; outlives the generation.
@@ -127,12 +137,14 @@ class Generation:
     """
 
     table: Table[Lane]
+    forward: ForwardTable[Lane]
     keeper: Keeper
     callers: Registry
     entrances: tuple[Entrance, ...]
     doors: tuple[Door, ...]
     roles: Roles
     pools: tuple[Pool, ...]
+    pool_keys: tuple[object, ...] = ()
     via: bytes = field(default=b"Via: 1.1 authproxy\r\n")
     metrics: Metrics = field(default_factory=Metrics)
     rates: Rates = field(default_factory=Rates)
@@ -168,58 +180,53 @@ class Generation:
             path=asked.path.decode("ascii"),
             line=b"%b %b" % (method, goal),
             host=host_lines(plan),
+            way_back=plan.way_back,
         )
-        if len(target) + len(fields.host) <= LONGEST_ERRAND and not self.table.conditional:
+        self._remember(key, errand)
+        return errand
+
+    def forwarded(self, method: bytes, target: bytes, fields: RequestFields) -> Errand:
+        """
+        Return where a request in forward mode goes, by its target without the query.
+
+        Raises:
+            RequestRefused: Nowhere.
+        """
+        key = (method, target, FORWARD)
+        known = self.errands.get(key)
+        if known is not None:
+            return known
+        route, asked, _, goal, way_back = self.forward.decide(method, target, fields.field)
+        if method == b"OPTIONS" and goal == b"/" and target.count(b"/") == PATHLESS:
+            goal = b"*"  # RFC 9112 §3.2.4: a URL without a path asks about the whole server
+        errand = Errand(
+            lane=route.action,
+            route=route.name,
+            method=method.decode("ascii"),
+            path=asked.path.decode("ascii"),
+            line=b"%b %b" % (method, goal),
+            host=host_lines(route.action.plan),
+            way_back=way_back,
+        )
+        self._remember(key, errand)
+        return errand
+
+    def _remember(self, key: tuple[bytes, bytes, bytes], errand: Errand) -> None:
+        if len(key[1]) + len(key[2]) <= LONGEST_ERRAND and not self.table.conditional:
             if len(self.errands) >= ERRANDS:
                 self.errands.clear()
             self.errands[key] = errand
-        return errand
 
-    def retire(self) -> None:
+    def retire(self, successor: Generation | None = None) -> tuple[Pool, ...]:
         """
-        Close what is idle, and the rest once its requests have ended.
+        Close what is idle, and the rest once its requests have ended; return the pools that are
+        not the successor's as well.
         """
-        for pool in self.pools:
+        kept = () if successor is None else successor.pools
+        own = tuple(pool for pool in self.pools if pool not in kept)
+        for pool in own:
             pool.retire()
-
-
-def plan_routes(settings: model.Settings) -> tuple[Route[Plan], ...]:
-    """
-    Return the routes of *settings*, in the file's order.
-    """
-    prefixes = sorted({entry.match.compiled().path + b"/" for entry in settings.routes})
-    return tuple(_route(entry, settings, prefixes) for entry in settings.routes)
-
-
-def _route(entry: route.Route, settings: model.Settings, prefixes: list[bytes]) -> Route[Plan]:
-    headers = entry.request_headers
-    hidden = {name.encode() for name in (*headers.set, *headers.remove)}
-    hidden |= {name for name in map(str.encode, entry.match.headers) if is_forwarding(name)}
-    marks = (listener.require_header for listener in settings.listen)
-    hidden |= {mark.name.encode() for mark in marks if mark is not None}
-    if entry.authorization != "keep":
-        hidden.add(AUTHORIZATION)
-    issuer = settings.issuers[settings.service_users[entry.service_user].issuer]
-    plan = Plan(
-        upstream=entry.upstream.origin,
-        host_line=f"Host: {entry.upstream.authority}\r\n".encode(),
-        base=entry.upstream.path.rstrip("/").encode(),
-        rewrite=None if entry.rewrite_path is None else entry.rewrite_path.rstrip("/").encode(),
-        service_user=entry.service_user,
-        callers=rule(entry.callers, entry.mode),
-        authorization=entry.authorization,
-        replay=entry.replay,
-        own_api=entry.upstream.origin == issuer.url.origin,
-        strip=frozenset(hidden | CALLER_CREDENTIALS),
-        set_lines="".join(f"{name}: {value}\r\n" for name, value in headers.set.items()).encode(),
-        token_echo=entry.token_echo,
-    )
-    match = entry.match.compiled()
-    if entry.redirects == "rewrite":
-        taken = longer(match.path, prefixes)
-        way_back = WayBack(plan.upstream.encode(), plan.base, plan.rewrite, match.path, taken)
-        plan = replace(plan, way_back=way_back)
-    return Route(entry.name, match, plan)
+        return own
 
 
 def compile_generation(  # noqa: PLR0913 - what outlives a generation is handed over by name
@@ -232,6 +239,8 @@ def compile_generation(  # noqa: PLR0913 - what outlives a generation is handed 
     metrics: Metrics | None = None,
     rates: Rates | None = None,
     now: Callable[[], float] = time.monotonic,
+    numbers: Mapping[int, int | None] | None = None,
+    before: Generation | None = None,
 ) -> Generation:
     """
     Return a generation that serves these settings with this keeper's tokens.
@@ -245,11 +254,20 @@ def compile_generation(  # noqa: PLR0913 - what outlives a generation is handed 
         metrics: Where requests are counted; None to count them for this generation alone.
         rates: What was used of all limits so far; None for nothing, refusals counted in metrics.
         now: Returns boot-clock seconds, for the pools.
+        numbers: The place of its settings in the file, by listener's number, as `numbered` takes it;
+            None if that is its number.
+        before: The generation before, whose pools go on where nothing about them has changed.
+
+    Raises:
+        OSError: A certificate's file cannot be used (ssl.SSLError is one).
     """
     metrics = Metrics() if metrics is None else metrics
     rates = Rates(metrics.rate_limited) if rates is None else rates
     limited = gate(settings, rates)
+    if limited is not None:
+        limited = replace(limited, listeners=numbered(limited.listeners, numbers, None))
     upstreams = {} if limited is None else limited.upstreams
+    standing = {} if before is None else dict(zip(before.pool_keys, before.pools, strict=True))
     pools: dict[object, Pool] = {}
     own, opened = own_listeners(settings), doors(settings)
     answers = Roles(RESPONSE_ROLES, lambda name: name in (PROXY_STATUS, REQUEST_ID), alias=False)
@@ -264,16 +282,21 @@ def compile_generation(  # noqa: PLR0913 - what outlives a generation is handed 
         shown = entry.client_cert_file, entry.client_key_file
         allowed = tuple(sorted(set(entry.allow_addresses), key=str))
         roles = answers if plan.way_back is None else answers_with_locations
-        key = (dial.origin, entry.upstream.origin, ca_file, shown, allowed, plan.way_back is None)
-        if key not in pools:
-            files = (file and base / file for file in (ca_file, *shown))
+        files = [file and base / file for file in (ca_file, *shown)]
+        marks = tuple(file and sha256(file.read_bytes()).digest() for file in files)
+        limits = pool_limits(settings)
+        place = (dial.origin, entry.upstream.origin, entry.upstream.host)
+        key = (*place, *files, *marks, allowed, own, limits, plan.way_back is None)
+        if key in standing:
+            pools[key] = standing[key]
+        elif key not in pools:
             tls = upstream_tls(*files) if dial.scheme == "https" else None
             origin = Origin(dial.host, dial.port, tls, entry.upstream.host)
             may_dial = _policy(Destination(dial.host, allowed, own, is_local))
             dialler = Dialler(Resolver(now), now, may_dial=may_dial)
-            pools[key] = Pool(origin, roles, pool_limits(settings), now=now, dialler=dialler)
-        limits = entry.timeouts
-        timeouts = Timeouts(limits.connect, limits.response, limits.idle, limits.request)
+            pools[key] = Pool(origin, roles, limits, now=now, dialler=dialler)
+        said = entry.timeouts
+        timeouts = Timeouts(said.connect, said.response, said.idle, said.request)
         user = entry.service_user
         counted = metrics.route(entry.name, entry.upstream.authority, user)
         meter = upstreams.get(plan.upstream)
@@ -284,14 +307,17 @@ def compile_generation(  # noqa: PLR0913 - what outlives a generation is handed 
         Route(planned_route.name, planned_route.match, lane(entry, planned_route.action))
         for planned_route, entry in zip(planned, settings.routes, strict=True)
     ]
+    table = Table(routes)
     return Generation(
-        table=Table(routes),
+        table=table,
+        forward=ForwardTable(table, lambda lane: lane.plan),
         keeper=keeper,
         callers=callers or compile_registry(settings, {}, Clock(now, now)),
-        entrances=entrances(settings),
-        doors=opened,
+        entrances=numbered(entrances(settings), numbers, CLOSED),
+        doors=numbered(opened, numbers, Door()),
         roles=request_roles(planned, opened),
         pools=tuple(pools.values()),
+        pool_keys=tuple(pools),
         via=via,
         metrics=metrics,
         rates=rates,
@@ -299,50 +325,25 @@ def compile_generation(  # noqa: PLR0913 - what outlives a generation is handed 
     )
 
 
-def caller_limits(settings: model.Settings) -> Limits:
+def numbered(
+    values: Sequence[T], numbers: Mapping[int, int | None] | None, absent: T
+) -> tuple[T, ...]:
     """
-    Return what callers may use up.
-    """
-    said = settings.limits
-    return Limits(
-        target=said.target,
-        head=said.head,
-        headers=said.headers,
-        body=said.body,
-        connections=said.connections,
-        in_flight=said.in_flight,
-        head_time=said.head_time,
-        body_time=said.body_time,
-        body_rate=said.body_rate,
-        idle_time=said.idle_time,
-    )
+    Return what belongs to each listener's settings by the listener's number.
 
-
-def pool_limits(settings: model.Settings) -> PoolLimits:
+    Args:
+        values: In the file's order.
+        numbers: The place in the file by the number of each listener that a connection may still
+            name, None there for those that are no more; None if the place is the number.
+        absent: For the listeners that are no more.
     """
-    Return what the connections to one origin may use up.
-    """
-    said = settings.pools
-    return PoolLimits(
-        connections=said.connections,
-        idle=said.idle,
-        age=said.age,
-        queue=said.queue,
-        wait=said.wait,
-        failures=said.failures,
-    )
-
-
-def request_roles(routes: Iterable[Route[Plan]], opened: Iterable[Door]) -> Roles:
-    """
-    Return which role each request header plays: the wire's own, and those the routes and the
-    listeners' doors look at.
-    """
-    names = {door.required[0] for door in opened if door.required is not None}
-    for entry in routes:
-        names |= entry.action.strip
-        names.update(name for name, _ in entry.match.headers)
-    return Roles(REQUEST_ROLES, looked_at(frozenset(names)), drop=is_forwarding)
+    if numbers is None:
+        return tuple(values)
+    spread = [absent] * (max(numbers) + 1)
+    for number, place in numbers.items():
+        if place is not None:
+            spread[number] = values[place]
+    return tuple(spread)
 
 
 def _dial(entry: route.Route, settings: model.Settings) -> tuple[Url, Path | None]:

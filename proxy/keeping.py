@@ -9,6 +9,7 @@ import contextlib
 import math
 import random
 import secrets
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -18,9 +19,11 @@ from proxy.problem import Problem
 from proxy.rotation.expiry import EVENT, Expiry
 from proxy.rotation.rotation import Rotation
 from proxy.rotation.sight import state
+from proxy.rotation.survey import Survey
 from proxy.tasks import spawn
 from proxy.tokens.issuers import Issuers
 from proxy.tokens.keeper import Keeper
+from proxy.tokens.revocation import Revocations
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -28,21 +31,40 @@ if TYPE_CHECKING:
     from proxy.config.load import Loaded
     from proxy.core.clock import Clock
     from proxy.core.credential import ServiceUser
-    from proxy.tokens.revocation import Revocations
+
+PATIENCE = 30.0
+"""Seconds that reading all credentials may take while others are served."""
 
 INTERVAL = 2.0
 """Seconds between two looks at the credentials' files; a change is taken over after two."""
 
 
+@dataclass(frozen=True, slots=True)
+class Lasting:
+    """
+    What outlives the keepers of all configurations.
+
+    Attributes:
+        issuers: What this process has to do with issuers.
+        expiry: What was said of credentials that are about to end.
+        revocations: The service users that are revoked.
+    """
+
+    issuers: Issuers
+    expiry: Expiry = field(default_factory=Expiry)
+    revocations: Revocations = field(default_factory=Revocations)
+
+
 @contextlib.asynccontextmanager
-async def open_keeper(
+async def open_keeper(  # noqa: PLR0913 - what outlives it is handed over by name
     loaded: Loaded,
     environ: Mapping[str, str],
     clock: Clock,
     on_event: Callable[..., None] = lambda _event, **_facts: None,
     *,
     only: str | None = None,
-    revocations: Revocations | None = None,
+    lasting: Lasting | None = None,
+    before: Keeper | None = None,
 ) -> AsyncIterator[Keeper]:
     """
     Yield a keeper for the service users of a configuration.
@@ -53,32 +75,42 @@ async def open_keeper(
         clock: What time it is.
         on_event: Told of what happens to tokens, credentials and issuers.
         only: The one service user wanted; None for all.
-        revocations: The service users that are revoked; outlives the keeper.
+        lasting: What outlives it; None for its own.
+        before: The keeper of the configuration before: it rests from now on.
 
     Raises:
         ConfigError: A credential cannot be read or used.
     """
     files = partial(credential_files, loaded.settings, loaded.base, environ)
-    before = {name: state(files(name)) for name in loaded.settings.service_users}
-    users = read_users(loaded, environ, only=only)
-    async with open_issuers(clock, on_event) as issuers:
+    seen = {name: state(files(name)) for name in loaded.settings.service_users}
+    if before is None:
+        users = read_users(loaded, environ, only=only)
+    else:
+        users = await _read_aside(loaded, environ)
+    async with contextlib.AsyncExitStack() as stack:
+        if lasting is None:
+            lasting = Lasting(await stack.enter_async_context(open_issuers(clock, on_event)))
         rotation = Rotation(
             users,
             partial(_read_living, loaded, environ, clock),
             files,
             on_event=on_event,
             boot=clock.boot,
-            seen=before,
+            seen=seen,
         )
-        means = issuers.means(rotation.reread)
-        async with Keeper(users, means, revocations=revocations) as keeper:
-            tasks: set[asyncio.Task[None]] = set()
-            watch = spawn(tasks, _watch(rotation, keeper, clock.wall, on_event), name="credentials")
-            try:
-                yield keeper
-            finally:
-                watch.cancel()
-                await asyncio.gather(watch, return_exceptions=True)
+        means = lasting.issuers.means(rotation.reread)
+        if before is not None:
+            before.at_rest = True
+        keeper = Keeper(users, means, revocations=lasting.revocations, before=before)
+        await stack.enter_async_context(keeper)
+        tasks: set[asyncio.Task[None]] = set()
+        looking = _watch(rotation, keeper, lasting.expiry, clock.wall, on_event)
+        watch = spawn(tasks, looking, name="credentials")
+        try:
+            yield keeper
+        finally:
+            watch.cancel()
+            await asyncio.gather(watch, return_exceptions=True)
 
 
 def read_users(
@@ -94,6 +126,27 @@ def read_users(
         return compile_users(loaded.settings, loaded.base, environ, only=only)
     except CredentialInvalid as error:
         raise ConfigError([Problem("service_users", error.reason, file=loaded.origin)]) from error
+
+
+async def _read_aside(loaded: Loaded, environ: Mapping[str, str]) -> tuple[ServiceUser, ...]:
+    """
+    Return what `read_users` does, from a thread: a key takes its time, and others are being served.
+    """
+
+    def piece() -> tuple[ServiceUser, ...] | Exception:
+        try:
+            return read_users(loaded, environ)
+        except Exception as error:  # noqa: BLE001 - a survey's piece must not raise
+            return error
+
+    survey: Survey[tuple[ServiceUser, ...] | Exception] = Survey([("service_users", piece)])
+    await survey.ended(PATIENCE)
+    for found in survey.taken():
+        if isinstance(found, Exception):
+            raise found
+        return found
+    what = f"the credentials could not be read within {PATIENCE:g} s"
+    raise ConfigError([Problem("service_users", what, file=loaded.origin)])
 
 
 def open_issuers(
@@ -119,14 +172,18 @@ def _read_living(
 
 
 async def _watch(
-    rotation: Rotation, keeper: Keeper, wall: Callable[[], float], on_event: Callable[..., None]
+    rotation: Rotation,
+    keeper: Keeper,
+    expiry: Expiry,
+    wall: Callable[[], float],
+    on_event: Callable[..., None],
 ) -> None:
     """
     Look at the files and at what is left of the credentials' lives, until cancelled.
     """
-    expiry = Expiry()
     while True:
-        for ending in expiry.news(keeper.users(), wall()):
-            on_event(EVENT, **ending.facts)
-        await rotation.look(keeper.rotate)
+        if not keeper.at_rest:
+            for ending in expiry.news(keeper.users(), wall()):
+                on_event(EVENT, **ending.facts)
+            await rotation.look(keeper.rotate)
         await asyncio.sleep(INTERVAL)

@@ -1,7 +1,7 @@
 """
 The composition root: checked settings in, a serving proxy out.
 
-Only here (and in the sandbox) are the real clock, chance and sockets named.
+Everything else is handed what it needs; here it is decided what that is.
 """
 
 from __future__ import annotations
@@ -10,116 +10,67 @@ import asyncio
 import contextlib
 import errno
 import gc
-import itertools
-import secrets
-import time
-from dataclasses import dataclass, field, replace
+import logging
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from proxy.admin.guard import Guard
 from proxy.admin.reading import read
 from proxy.admin.server import Admin
 from proxy.admin.switch import Switch
-from proxy.audited import AuditedGateway, open_audit
-from proxy.config.network import TcpAddress, UnixAddress
-from proxy.core.clock import Clock
-from proxy.errors import ConfigError, CredentialInvalid
+from proxy.administration import Administration
+from proxy.audited import open_audit
+from proxy.bounds import caller_limits
+from proxy.drain import Patience, drain
+from proxy.errors import ConfigError
 from proxy.gateway import Gateway
-from proxy.generation import caller_limits, compile_generation
-from proxy.keeping import open_keeper
-from proxy.observe.access import AccessLog, ConsoleAccessLog
+from proxy.listeners import Listeners
 from proxy.observe.crowd import Crowd
 from proxy.observe.events import LEVELS
 from proxy.observe.exposition import Exposition
+from proxy.observe.formats import open_access
 from proxy.observe.log import make_logger
 from proxy.observe.metrics import Metrics
+from proxy.observe.opening import open_traces
 from proxy.problem import Problem
-from proxy.sockets import BATCH, CutOff, clear_socket, naming, remove_socket, widen
+from proxy.reload import Reloader
+from proxy.succession import Succession
+from proxy.surroundings import Surroundings, request_ids
 from proxy.tasks import spawn
-from proxy.tls.listener import SHUTDOWN_TIME, ListenerCertificates
 from proxy.tls.watch import look_forever
-from proxy.tokens.revocation import Revocations
-from proxy.vouching import open_registry
-from proxy.wire.downstream import Downstream
+from proxy.traced import request_class
+from proxy.watch import Watch
 from proxy.wire.wheel import Round
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    import socket
     from types import TracebackType
     from typing import Self
 
     from structlog.typing import FilteringBoundLogger
 
-    from proxy.callers.registry import Registry
+    from proxy.admin.reloads import Reload, Trigger
     from proxy.config.load import Loaded
-    from proxy.config.model import Listener
     from proxy.generation import Generation
     from proxy.observe.audit import AuditLog
+    from proxy.observe.formats import LogFormat
     from proxy.observe.reading import Reading
-    from proxy.observe.sink import LineSink
-    from proxy.tokens.keeper import Keeper
+    from proxy.observe.traces import Traces
+    from proxy.tls.listener import ListenerCertificates
+    from proxy.wire.downstream import Downstream
     from proxy.wire.limits import Limits
-    from proxy.wire.wheel import Swept
-
-FAREWELLS = 16
-"""Connections beyond the limit that are told so at a time; those beyond them are closed without a word,
-so that a flood of them takes no file descriptor from the requests being served."""
 
 FEW = 1000
 """Callers' connections below which it is worth saying that the system allows no more."""
 
-GRACE = 30.0
-"""Seconds requests in flight are given to end after a stop was asked for."""
+WARM_UP = 10.0
+"""Seconds another configuration waits for its first tokens before it serves without them."""
 
-LAST_WORDS = 1.0
-"""Seconds for the close frames of tunnels that outlasted the grace to reach their ends."""
+START_LOOK = 0.02
+"""Seconds between two looks at whether the tokens have come, before it takes another process's place."""
 
 STARVED = frozenset((errno.EMFILE, errno.ENFILE))
 """What accept(2) says when no file descriptor is left, to the process or to the system."""
-
-
-def real_clock() -> Clock:
-    """
-    Return the machine's clock; boot time counts through a suspend where the system can.
-    """
-    wall = time.time  # noqa: TID251 - the real clock is named here
-    boottime = getattr(time, "CLOCK_BOOTTIME", None)  # Linux has it
-    return Clock(
-        wall, time.monotonic if boottime is None else partial(time.clock_gettime, boottime)
-    )
-
-
-def request_ids() -> Callable[[], str]:
-    """
-    Return a source of request ids: a random prefix per process, then a counter.
-    """
-    prefix = secrets.token_hex(6)
-    count = itertools.count(1)
-    return lambda: f"{prefix}-{next(count):08x}"
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """
-    What a runtime is given instead of reaching for it.
-
-    Attributes:
-        sink: Where log lines go.
-        environ: The environment secrets may come from.
-        console: A person reads the log.
-        clock: What time it is.
-        grace: Seconds for requests in flight once a stop was asked for.
-        connections: Callers' connections there are file descriptors for, where that may be fewer
-            than the settings ask for; 0 if there are enough.
-    """
-
-    sink: LineSink
-    environ: Mapping[str, str]
-    console: bool = False
-    clock: Clock = field(default_factory=real_clock)
-    grace: float = GRACE
-    connections: int = 0
 
 
 class Runtime:
@@ -129,29 +80,55 @@ class Runtime:
     Attributes:
         log: Events.
         metrics: What is counted.
-        addresses: Where it listens, as written in proxy.yaml but with real ports.
-        certificates: Those of its listeners that speak TLS.
-        admin: The admin listener's address; empty if off.
+        reloader: Reloads the configuration; there once it serves.
     """
+
+    reloader: Reloader
+    _gateway: Gateway
+    _succession: Succession
 
     def __init__(self, loaded: Loaded, around: Surroundings) -> None:
         self._loaded = loaded
         self._around = around
         self._stack = contextlib.AsyncExitStack()
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._servers: list[asyncio.AbstractServer] = []
         self._connections: set[Downstream] = set()
-        self._draining = False
-        self._flush: Callable[[], None] = lambda: None
-        self._audit: AuditLog | None = None
-        self._revocations = Revocations()
+        self._stopping = False
+        self._traces: Traces | None = None
+        self._trail: tuple[contextlib.ExitStack, AuditLog | None] = (contextlib.ExitStack(), None)
+        self._style: LogFormat = "console" if around.console else around.style
+        said = loaded.settings.log
+        self._open_access = partial(open_access, self._style, around.sink, around.clock.wall)
         self.log: FilteringBoundLogger = make_logger(
-            around.sink, around.clock.wall, console=around.console
+            around.sink,
+            around.clock.wall,
+            style=self._style,
+            level=logging.getLevelName(said.level.upper()),
         )
         self.metrics = Metrics()
-        self.addresses: list[str] = []
-        self.certificates: list[ListenerCertificates] = []
-        self.admin = ""
+        self._listeners = Listeners(self._connections, around.inherited, self._on_certificate_event)
+        self._administration = Administration(self._make_admin, around.inherited)
+
+    @property
+    def addresses(self) -> list[str]:
+        """
+        Where it listens, as written in proxy.yaml but with real ports.
+        """
+        return [each.name for each in self._listeners.opened]
+
+    @property
+    def certificates(self) -> list[ListenerCertificates]:
+        """
+        Those of its listeners that speak TLS.
+        """
+        return self._listeners.certificates
+
+    @property
+    def admin(self) -> str:
+        """
+        The admin listener's address; empty if off.
+        """
+        return self._administration.address
 
     async def __aenter__(self) -> Self:
         async with contextlib.AsyncExitStack() as stack:
@@ -168,92 +145,193 @@ class Runtime:
         await self._drain()
         await self._stack.aclose()
 
-    async def _start(self, stack: contextlib.AsyncExitStack) -> None:
-        around, loaded = self._around, self._loaded
-        loop = asyncio.get_running_loop()
-        loop.set_exception_handler(self._unexpected)
-        make_access = ConsoleAccessLog if around.console else AccessLog
-        access = make_access(around.sink, around.clock.wall, loop)
-        self._flush = access.flush
-        self._audit = stack.enter_context(
-            open_audit(
-                loaded, around.environ, around.sink, around.clock.wall, loop, console=around.console
-            )
-        )
-        keeper = await stack.enter_async_context(
-            open_keeper(
-                loaded,
-                around.environ,
-                around.clock,
-                self._on_token_event,
-                revocations=self._revocations,
-            )
-        )
-        callers = await stack.enter_async_context(
-            open_registry(loaded, around.environ, around.clock, self._on_token_event)
-        )
-        generation = self._compile(keeper, callers)
-        for pool in generation.pools:
-            stack.callback(pool.close)
-        limits = self._limits()
-        self._crowd = Crowd(self.log, self._connections, limits.connections)
-        self._gateway = gateway = self._open_gateway(generation, access, limits)
-        stack.push_async_callback(gateway.close)
-        for index, listener in enumerate(loaded.settings.listen):
-            await self._listen(index, listener, stack)
-        if loaded.settings.admin is not None:
-            await self._open_admin(loaded.settings.admin, stack)
-        gateway.wheel.enter(Round(self._swept), 0.0)
-        stack.callback(spawn(self._tasks, gateway.wheel.turn_forever(), name="wheel").cancel)
-        if self.certificates:
-            looker = look_forever(lambda: self.certificates, around.clock.wall)
-            stack.callback(spawn(self._tasks, looker, name="certificates").cancel)
-        gc.collect()
-        gc.freeze()  # what start-up made stays; the collector need not look at it again
-        self._say_started(limits)
+    async def reload(self, trigger: Trigger) -> Reload:
+        """
+        Read the configuration again, and serve by it if it can be used. Raises nothing.
+        """
+        return await self.reloader.reload(trigger)
 
     def reopen_files(self) -> None:
         """
         Open the files that are written to anew: somebody may have renamed them.
         """
-        if self._audit is not None:
-            self._audit.reopen()
+        if (audit := self._trail[1]) is not None:
+            audit.reopen()
 
-    def _open_gateway(self, generation: Generation, access: AccessLog, limits: Limits) -> Gateway:
-        make = Gateway if self._audit is None else AuditedGateway
-        gateway = make(generation, access, self.log, limits, self._around.clock.boot, request_ids())
-        if self._audit is not None and isinstance(gateway, AuditedGateway):
-            gateway.record(self._audit, self.addresses)
-        return gateway
+    def ready(self) -> bool:
+        """
+        Say whether it serves, with the tokens it needs.
+        """
+        return self._gateway.generation.keeper.ready() and not self._stopping
 
-    async def _open_admin(
-        self, address: TcpAddress | UnixAddress, stack: contextlib.AsyncExitStack
-    ) -> None:
-        settings = self._loaded.settings
-        keys = tuple(bytes.fromhex(digest) for digest in settings.admin_key_sha256 or ())
+    def sockets(self) -> tuple[tuple[str, socket.socket], ...]:
+        """
+        Return copies of the listening sockets: each listener's by its address as written, and
+        `admin`'s.
+        """
+        return (*self._listeners.sockets(), *self._administration.sockets())
 
+    def hand_over(self) -> None:
+        """
+        Leave Unix sockets in place in the end: another process accepts there.
+        """
+        self._listeners.handed_over = self._administration.handed_over = True
+
+    async def _start(self, stack: contextlib.AsyncExitStack) -> None:
+        around, loaded = self._around, self._loaded
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(self._unexpected)
+        access = self._open_access(loop, requests=loaded.settings.log.requests)
+        stack.callback(access.flush)
+        stack.callback(self._close_trail)
+        self._trail = self._open_trail(loaded)
+        self._traces = traces = await stack.enter_async_context(
+            open_traces(loaded.settings.traces, around.environ, around.clock, self.log)
+        )
+        self._succession = await stack.enter_async_context(
+            Succession(
+                around.environ,
+                around.clock,
+                self.metrics,
+                self._on_token_event,
+                self._connections,
+            )
+        )
+        limits = self._limits(loaded)
+        plan = await self._listeners.plan(loaded, limits.head_time)
+        undo = stack.enter_context(contextlib.ExitStack())
+        undo.callback(plan.discard, ())
+        gc.collect()
+        gc.freeze()  # what is there by now stays; generations, which follow, do not
+        term = await self._succession.prepare(loaded, plan.numbers)
+        self._crowd = Crowd(self.log, self._connections, limits.connections)
+        self._gateway = gateway = Gateway(
+            term.generation, access, self.log, limits, around.clock.boot, request_ids()
+        )
+        gateway.listeners, gateway.traces = self._listeners.names, traces
+        self._record()
+        stack.push_async_callback(gateway.close)
+        self._succession.succeed(term, gateway)
+        while around.inherited.taking_over and not self.ready():  # noqa: ASYNC110 - once
+            await asyncio.sleep(START_LOOK)  # as long, the process before this one serves
+        await self._listeners.commit(plan, loaded, gateway)
+        undo.pop_all()
+        stack.push_async_callback(self._listeners.close)
+        self.reloader = Reloader(
+            loaded, around.environ, around.clock.wall, self.log, self.metrics, self._change
+        )
+        stack.push_async_callback(self._administration.close)
+        self._administration.take_over(await self._administration.plan(loaded), loaded)
+        gateway.wheel.enter(Round(lambda: (self._succession, self._crowd)), 0.0)
+        self._watch(stack)
+        self._say_started(limits)
+
+    def _watch(self, stack: contextlib.AsyncExitStack) -> None:
+        """
+        See to deadlines, certificates and the configuration's file from now on.
+        """
+        looker = look_forever(lambda: self.certificates, self._around.clock.wall)
+        watch = Watch(self.reloader.paths, self._on_change)
+        watch.note()
+        works = {
+            "wheel": self._gateway.wheel.turn_forever(),
+            "certificates": looker,
+            "configuration": watch.watch(),
+        }
+        for name, work in works.items():
+            stack.callback(spawn(self._tasks, work, name=name).cancel)
+        stack.push_async_callback(self.reloader.close)
+
+    async def _on_change(self) -> bool:
+        return (await self.reload("file")).outcome != "rejected"
+
+    # Another configuration
+
+    async def _change(self, loaded: Loaded) -> tuple[str, ...]:
+        """
+        Put another configuration in service; return the service users that have no token.
+
+        Raises:
+            ConfigError: Something of it cannot be had; nothing has changed then.
+        """
+        self._around.hide(loaded.settings)
+        limits = self._limits(loaded)
+        async with contextlib.AsyncExitStack() as undo:
+            plan = await self._listeners.plan(loaded, limits.head_time)
+            undo.callback(plan.discard, self._listeners.opened)
+            trail = self._trail
+            if loaded.settings.audit != self._loaded.settings.audit:
+                trail = self._open_trail(loaded)
+                undo.callback(trail[0].close)
+            admin = await self._administration.plan(loaded)
+            undo.callback(self._administration.discard, admin, loaded)
+            term = await self._succession.prepare(loaded, plan.numbers)
+            undo.push_async_callback(self._succession.discard, term)
+            without = await self._succession.warm(term, WARM_UP)
+            if self._stopping:
+                raise ConfigError([Problem("file", "the proxy is stopping", file=loaded.origin)])
+            undo.pop_all()
+        self._gateway.limits = limits
+        self._crowd.most = limits.connections
+        self._succession.succeed(term, self._gateway)
+        self._loaded = loaded
+        if trail is not self._trail:
+            before, self._trail = self._trail, trail
+            self._record()
+            before[0].close()
+        self._administration.take_over(admin, loaded)
+        await self._listeners.commit(plan, loaded, self._gateway)
+        return without
+
+    def _open_trail(self, loaded: Loaded) -> tuple[contextlib.ExitStack, AuditLog | None]:
+        around = self._around
+        stack = contextlib.ExitStack()
+        audit = stack.enter_context(
+            open_audit(
+                loaded,
+                around.environ,
+                around.sink,
+                around.clock.wall,
+                asyncio.get_running_loop(),
+                style=self._style,
+            )
+        )
+        return stack, audit
+
+    def _close_trail(self) -> None:
+        self._trail[0].close()
+
+    def _record(self) -> None:
+        """
+        Have requests recorded and told of as it is wanted now.
+        """
+        gateway, audit = self._gateway, self._trail[1]
+        gateway.audit = audit
+        gateway.request_class = request_class(
+            audited=audit is not None, traced=gateway.traces is not None
+        )
+
+    def _make_admin(self) -> Admin:
         def generation() -> Generation:
             return self._gateway.generation
 
-        admin = Admin(
+        return Admin(
             generation,
-            lambda: self._draining,
+            lambda: self._stopping,
             Exposition(self.metrics, self._reading).text,
             switch=Switch(generation, self._connections, self._on_token_event),
-            guard=Guard(keys, local=address.loopback),
+            reloads=self.reloader,
+            loaded=lambda: self.reloader.loaded,
+            metrics=self.metrics,
+            reading=self._reading,
+            clock=self._around.clock,
         )
-        stack.push_async_callback(admin.stop)
-        with naming(("admin",), address, self._loaded):
-            if isinstance(address, UnixAddress):
-                clear_socket(address.path)
-            await admin.start(address)
-        self.admin = admin.address
 
-    def _limits(self) -> Limits:
+    def _limits(self, loaded: Loaded) -> Limits:
         """
         Return what callers may use up, as set, but for connections without a file descriptor.
         """
-        limits = caller_limits(self._loaded.settings)
+        limits = caller_limits(loaded.settings)
         if 0 < self._around.connections < limits.connections:
             return replace(limits, connections=self._around.connections)
         return limits
@@ -271,121 +349,38 @@ class Runtime:
                 reason="the system allows this process too few open files; raise that limit",
             )
 
-    def _compile(self, keeper: Keeper, callers: Registry) -> Generation:
-        via = f"Via: 1.1 authproxy-{secrets.token_hex(4)}\r\n".encode()
-        try:
-            return compile_generation(
-                self._loaded.settings,
-                self._loaded.base,
-                keeper,
-                via=via,
-                callers=callers,
-                metrics=self.metrics,
-                now=self._around.clock.boot,
-            )
-        except OSError as error:  # ssl.SSLError too: a CA file that cannot be used
-            what = f"a certificate file cannot be used: {error.strerror or type(error).__name__}"
-            problem = Problem("routes", what, file=self._loaded.origin)
-            raise ConfigError([problem]) from error
-
-    async def _listen(
-        self, index: int, listener: Listener, stack: contextlib.AsyncExitStack
-    ) -> None:
-        loop = asyncio.get_running_loop()
-        address = listener.address
-        factory = partial(self._accept, index)
-        tls = self._tls(index, listener)
-        with naming(("listen", index), address, self._loaded):
-            if isinstance(address, UnixAddress):
-                clear_socket(address.path)
-                server = await loop.create_unix_server(
-                    factory, str(address.path), backlog=BATCH, **tls
-                )
-                address.path.chmod(0o660)
-                stack.callback(remove_socket, address.path, address.path.stat().st_ino)
-                self.addresses.append(str(address))
-            else:
-                server = await loop.create_server(
-                    factory, address.host, address.port, backlog=BATCH, **tls
-                )
-                port = server.sockets[0].getsockname()[1]
-                self.addresses.append(str(TcpAddress(address.host, port)))
-        widen(server)
-        self._servers.append(server)
-        stack.callback(server.close)
-
-    def _tls(self, index: int, listener: Listener) -> dict[str, Any]:
-        """
-        Return how a server is told to speak TLS; nothing for plain HTTP.
-        """
-        if listener.tls is None:
-            return {}
-        try:
-            certificates = ListenerCertificates(
-                listener.tls, self._loaded.base, str(listener.address), self._on_certificate_event
-            )
-        except CredentialInvalid as error:
-            problem = Problem(f"listen[{index}].tls", error.reason, file=self._loaded.origin)
-            raise ConfigError([problem]) from error
-        self.certificates.append(certificates)
-        return {
-            "ssl": certificates.door,
-            "ssl_handshake_timeout": self._gateway.limits.head_time,
-            "ssl_shutdown_timeout": SHUTDOWN_TIME,
-        }
-
-    def _accept(self, index: int) -> asyncio.Protocol:
-        """
-        Return the protocol of a connection that listener *index* has accepted.
-        """
-        if len(self._connections) >= self._gateway.limits.connections + FAREWELLS:
-            return CutOff()
-        return Downstream(self._gateway, index, self._connections)
-
     async def _drain(self) -> None:
         """
-        Accept nothing new, let what is in flight end within the grace, then close.
+        Bring everything in flight to its end.
         """
-        self._draining = self._gateway.draining = True
-        for server in self._servers:
-            server.close()
-        for caller in tuple(self._connections):
-            caller.drain()
-        await self._callers_gone(self._around.grace)
-        for caller in tuple(self._connections):
-            caller.give_up()
-        await self._callers_gone(LAST_WORDS)
-        for caller in tuple(self._connections):
-            if caller.transport is not None:
-                caller.transport.abort()
-        self._flush()
-        if self._audit is not None:
-            self._audit.flush()
+        self._stopping = True
+        said = self._loaded.settings.shutdown
+        patience = Patience(said.delay, said.grace)
+        if self._around.grace is not None:
+            patience = Patience(0.0, self._around.grace)
+        if self._administration.handed_over:
+            patience = replace(patience, delay=0.0)
+            await self._administration.close()  # whether it is ready is the other process's to say
+        await drain(self._gateway, self._listeners, self._connections, patience)
+        self._gateway.access.flush()
+        if (audit := self._trail[1]) is not None:
+            audit.flush()
         self.log.info("proxy.stopped")
 
-    async def _callers_gone(self, most: float) -> None:
-        """
-        Wait until no caller is connected, for so many seconds at most.
-        """
-        deadline = self._around.clock.boot() + most
-        while self._connections and self._around.clock.boot() < deadline:  # noqa: ASYNC110 - once in a process's life
-            await asyncio.sleep(0.02)
-
-    def _swept(self) -> Iterable[Swept]:
-        pools = self._gateway.generation.pools
-        return (*pools, self._crowd)
-
     def _reading(self) -> Reading:
+        audit = self._trail[1]
         return read(
             self._gateway.generation,
             self._around.clock.wall(),
             connections=len(self._connections),
             lines_dropped=getattr(self._around.sink, "dropped", 0),  # not every sink loses lines
-            audit_dropped=0 if self._audit is None else self._audit.dropped,
+            audit_dropped=0 if audit is None else audit.dropped,
         )
 
     def _on_token_event(self, event: str, **facts: object) -> None:
         self.metrics.on_token_event(event, **facts)
+        if self._traces is not None:
+            self._traces.on_token_event(event, **facts)
         getattr(self.log, LEVELS[event])(event, **facts)
 
     def _on_certificate_event(self, event: str, **facts: object) -> None:

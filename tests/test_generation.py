@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from proxy.bounds import caller_limits, pool_limits
 from proxy.config.model import Settings
-from proxy.generation import caller_limits, compile_generation, pool_limits
+from proxy.generation import compile_generation
 from proxy.wire.limits import Limits, PoolLimits, Timeouts
 
 LIMITS = {

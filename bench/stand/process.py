@@ -117,6 +117,12 @@ class Process:
                 self._child.wait(3)
                 return
 
+    def hang_up(self) -> None:
+        """
+        Tell it that its configuration may have changed.
+        """
+        os.kill(self._child.pid, signal.SIGHUP)
+
     def cpu(self) -> float:
         """
         Return the seconds of CPU time, user and system, its group has used so far.

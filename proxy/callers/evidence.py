@@ -4,6 +4,7 @@ What a request shows of who sent it.
 
 from __future__ import annotations
 
+from base64 import b64decode
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -41,10 +42,26 @@ def shown(field_of: Callable[[bytes], bytes | None], *, authorization: bool) -> 
     """
     proxy, key = field_of(b"proxy-authorization"), field_of(b"x-api-key")
     own = field_of(b"authorization") if authorization else None
-    for candidate in (_bearer(proxy), key, _bearer(own)):
+    for candidate in (_bearer(proxy) or _password(proxy), key, _bearer(own)):
         if candidate:
             return candidate
     return None if proxy is None and key is None and own is None else UNUSABLE
+
+
+def _password(value: bytes | None) -> bytes:
+    """
+    Return the password behind `Basic`, which is how clients send what stands in a proxy's URL as
+    `http://name:KEY@proxy`; empty if there is none. The name says nothing: a key names its caller.
+
+    Source: RFC 7617 §2.
+    """
+    scheme, _, credential = (value or b"").partition(b" ")
+    if scheme.lower() != b"basic":
+        return b""
+    try:
+        return b64decode(credential.strip(), validate=True).partition(b":")[2]
+    except ValueError:
+        return b""
 
 
 def _bearer(value: bytes | None) -> bytes:

@@ -51,7 +51,8 @@ class JwtVerifier:
         audience: Whom they must be meant for; of several, one is enough.
         issuers: The way to the issuer.
         clock: This host's.
-        keys: The issuer's keys, to share them among verifiers; None for its own.
+        keys: The issuer's keys, to share them among verifiers, closed by whoever made them; None
+            for its own.
         leeway: Seconds by which clocks may differ, at most 60.
 
     Attributes:
@@ -74,6 +75,7 @@ class JwtVerifier:
         audiences = frozenset({audience} if isinstance(audience, str) else audience)
         self._terms = Terms(issuer.url, audiences, leeway=min(leeway, MAX_LEEWAY))
         self._ring = keys or KeyRing(issuer, issuers, clock.boot)
+        self._shared = keys is not None
         self._verdicts = Verdicts(clock, self._terms.leeway)
         self._edition = self._ring.edition
         self.checks = 0
@@ -89,6 +91,8 @@ class JwtVerifier:
         """
         Fetch the issuer's keys, so that `look` has them; an issuer that is down stops nothing.
         """
+        if self._ring.known:
+            return
         with suppress(CallerCheckUnavailable):
             await self._ring.refresh()
 
@@ -96,7 +100,8 @@ class JwtVerifier:
         """
         Cancel what is under way.
         """
-        await self._ring.close()
+        if not self._shared:
+            await self._ring.close()
 
     def look(self, credential: bytes) -> Mapping[str, object] | Pending | None:
         """

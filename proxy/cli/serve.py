@@ -4,11 +4,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import resource
-import signal
 import sys
 from functools import partial
 from typing import TYPE_CHECKING
@@ -16,14 +14,24 @@ from typing import TYPE_CHECKING
 import click
 
 from proxy import hygiene
+from proxy.cli.life import Life
 from proxy.cli.terminal import config_option, load_config, run_async
 from proxy.memory import keep_memory
-from proxy.observe.log import loss_notice, wants_console
+from proxy.observe import formats
+from proxy.observe.log import loss_notice
 from proxy.observe.sink import Sink
-from proxy.runtime import Runtime, Surroundings, real_clock
+from proxy.runtime import Runtime
+from proxy.supervision.handover import HandOverFailed, hand_over, own_command
+from proxy.supervision.inheritance import inherit
+from proxy.supervision.notify import take_notify
+from proxy.surroundings import Surroundings, real_clock
 
 if TYPE_CHECKING:
+    import socket
+    from collections.abc import Sequence
+
     from proxy.config.load import Loaded
+    from proxy.supervision.notify import Notify
 
 RESERVE = 64
 """File descriptors for everything but connections that are served: files, sockets that listen, the
@@ -34,69 +42,76 @@ issuers, callers just being turned away."""
 @config_option
 @click.option(
     "--log-format",
-    type=click.Choice(["auto", "json", "console"]),
-    default="auto",
-    show_default=True,
-    help="auto: console if standard output is a terminal, else json.",
+    type=click.Choice(list(formats.CHOICES)),
+    help="auto: console if standard output is a terminal, else json. Default: "
+    "$AUTHPROXY_LOG_FORMAT, else log.format of proxy.yaml, else auto.",
 )
-def command(config: str | None, log_format: str) -> None:
+def command(config: str | None, log_format: str | None) -> None:
     """
-    Serve until SIGTERM or Ctrl-C, then let requests in flight end, for up to 30 s.
+    Serve until SIGTERM or Ctrl-C, then let requests in flight end, for as long as `shutdown` says.
 
-    A second signal ends the process at once.
+    A second signal ends the process at once. SIGHUP reads the configuration again. SIGUSR2 starts
+    this command once more, with the same sockets, to take this process's place.
     """
     loaded = load_config(config)
     environ = hygiene.take_secrets(os.environ, loaded.settings)
+    notify = take_notify(os.environ, os.getpid())
+    inherited = inherit(os.environ, os.getpid())
     dumps = hygiene.forbid_core_dumps() if environ.get(hygiene.COREDUMPS) != "1" else "asked for"
     keep_memory()
-    console = wants_console() if log_format == "auto" else log_format == "console"
-    notice = loss_notice(real_clock().wall, console=console)
+    style = formats.choose(log_format, environ, loaded.settings.log.format)
+    notice = loss_notice(real_clock().wall, style=style)
     sink = Sink(sys.stdout.fileno(), notice=notice)
     try:
-        around = Surroundings(sink, environ, console=console, connections=connections())
-        run_async(serve(loaded, around, sink, dumps=dumps))
+        around = Surroundings(
+            sink,
+            environ,
+            style=style,
+            connections=connections(),
+            inherited=inherited,
+            hide=partial(hygiene.take_secrets, os.environ),
+        )
+        run_async(serve(loaded, around, sink, notify, dumps=dumps))
     finally:
         sink.close()
 
 
-async def serve(loaded: Loaded, around: Surroundings, sink: Sink, *, dumps: str) -> None:
+async def serve(
+    loaded: Loaded, around: Surroundings, sink: Sink, notify: Notify, *, dumps: str
+) -> None:
     """
-    Serve until SIGTERM or SIGINT; a second one ends the process at once.
+    Serve until SIGTERM or SIGINT, or until another process has taken over.
 
     Args:
         loaded: The configuration.
         around: What the proxy is given.
         sink: Where log lines go.
+        notify: The service manager.
         dumps: Why a core dump may be written; empty if none is.
     """
-    stop = asyncio.Event()
 
-    def on_signal() -> None:
-        if stop.is_set():
-            sink.close()
-            os._exit(1)
-        stop.set()
+    def end_now() -> None:
+        sink.close()
+        os._exit(1)
 
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_signal)
-    async with Runtime(loaded, around) as runtime:
-        loop.add_signal_handler(signal.SIGHUP, partial(on_hangup, runtime))
-        if dumps:
-            runtime.log.debug("coredumps.on", reason=dumps)
-        for problem in loaded.warnings:
-            runtime.log.warning("config.warning", problem=str(problem))
-        await stop.wait()
+    async def start_successor(sockets: Sequence[tuple[str, socket.socket]]) -> int:
+        if os.getpid() == 1:
+            raise HandOverFailed("process 1 cannot be replaced; replace its container")
+        if loaded.source == "-":
+            raise HandOverFailed("the configuration came from standard input, which has ended")
+        return await hand_over(own_command(), around.environ, sockets)
 
-
-def on_hangup(runtime: Runtime) -> None:
-    """
-    Open files that are written to anew, as logrotate asks.
-    """
-    runtime.reopen_files()
-    runtime.log.warning(
-        "config.reload_skipped", reason="this version reads its files at start; restart it"
-    )
+    life = Life(notify, around.inherited, start_successor, end_now)
+    life.listen()
+    try:
+        async with Runtime(loaded, around) as runtime:
+            if dumps:
+                runtime.log.debug("coredumps.on", reason=dumps)
+            for problem in loaded.warnings:
+                runtime.log.warning("config.warning", problem=str(problem))
+            await life.live(runtime)
+    finally:
+        await life.close()
 
 
 def connections() -> int:

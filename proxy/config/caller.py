@@ -144,7 +144,8 @@ class Caller(Section):
         default=None,
         description=(
             "SHA-256, 64 hex digits, of the key the caller sends as Proxy-Authorization: Bearer or "
-            "X-Api-Key; or a list of them, for a change of keys."
+            "X-Api-Key, or has as the password in its proxy's URL; or a list of them, for a change of "
+            "keys."
         ),
     )
     mtls_san: OneOrMore[San] | None = Field(

@@ -97,6 +97,7 @@ def _door(listener: Listener, settings: Settings, spoken_of: Iterable[str]) -> D
         names=None if answers_all else frozenset(map(str.encode, hosts)),
         suffixes=tuple(host[1:].encode() for host in hosts if host.startswith("*.")),
         unclaimable=written is None,
+        own=frozenset(host.encode() for host in written or () if not host.startswith(ANY)),
         browsers=listener.browsers == "allow",
         required=None if mark is None else (mark.name.encode(), mark.value.encode()),
     )

@@ -63,6 +63,7 @@ class Loaded:
         files: Absolute path of every file the configuration was made of, itself included.
         warnings: What is allowed but doubtful, in the order of the file.
         marks: Where each place stands; empty if it came from the environment.
+        source: Where it was read, to read it again; None if it came from the environment.
     """
 
     settings: Settings
@@ -71,6 +72,7 @@ class Loaded:
     files: tuple[Path, ...]
     warnings: tuple[Problem, ...]
     marks: Mapping[Place, Mark]
+    source: Source | None = None
 
     def where(self, place: Place) -> str:
         """
@@ -164,6 +166,7 @@ def _judge(draft: Draft, source: Source | None, environ: Mapping[str, str], now:
             ]
         ),
         draft.marks,
+        source,
     )
 
 

@@ -27,11 +27,14 @@ from proxy.config.door import (  # noqa: TC001 - pydantic reads annotations at r
     RequiredHeader,
 )
 from proxy.config.limits import Limits, Pools
+from proxy.config.log import Log
 from proxy.config.network import Url, parse_admin
 from proxy.config.rate import RateLimits, Upstreams, any_number
 from proxy.config.route import Route, guard_scheme
 from proxy.config.section import Items, Name, OneOrMore, Section, Table, nothing, wrong
 from proxy.config.service_user import ServiceUser  # noqa: TC001 - pydantic reads annotations at run time
+from proxy.config.shutdown import Shutdown
+from proxy.config.traces import Traces
 from proxy.config.values import (  # noqa: TC001 - pydantic reads annotations at run time
     AdminAddress,
     File,
@@ -113,7 +116,8 @@ class Listener(Section):
             'Hosts, without port, that requests may be for: names, *.suffix, or "*" for any. '
             "Default: any, but on loopback without callers only addresses, names no web page can "
             "have (without a dot, or ending in .localhost, .internal, .local, .test, .example, "
-            ".invalid, .home.arpa), and those that a route's match or upstream names."
+            ".invalid, .home.arpa), and those that a route's match or upstream names. What is asked "
+            "for in forward mode need not be among them: routes say for whom they are."
         ),
     )
     browsers: Literal["refuse", "allow"] = Field(
@@ -224,6 +228,14 @@ class Settings(Section):
             "this machine."
         ),
     )
+    log: Log = Field(
+        default_factory=Log,
+        description="The lines on standard output. Default: that of each setting in it.",
+    )
+    traces: Traces = Field(
+        default_factory=Traces,
+        description="Spans for an OpenTelemetry collector. Default: as the environment says.",
+    )
     audit: Audit = Field(
         default_factory=Audit,
         description="The record of which token went where, for whom. Default: none is kept.",
@@ -245,6 +257,10 @@ class Settings(Section):
     pools: Pools = Field(
         default_factory=Pools,
         description="The connections to each upstream. Default: that of each setting in it.",
+    )
+    shutdown: Shutdown = Field(
+        default_factory=Shutdown,
+        description="How the proxy ends. Default: that of each setting in it.",
     )
     upstreams: Upstreams = Field(
         default_factory=any_number,

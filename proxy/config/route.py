@@ -115,7 +115,10 @@ class Match(Section):
     )
     host: MatchHost | None = Field(
         default=None,
-        description="Host asked for: one name, or *.suffix for all below it. Default: any.",
+        description=(
+            "Host asked for: one name, or *.suffix for all below it. Default: any; in forward mode "
+            "(http_proxy) the upstream's own, with the upstream's paths."
+        ),
     )
     methods: Items[Method] | None = Field(
         default=None, min_length=1, description="Methods, in capitals. Default: any."
@@ -275,6 +278,15 @@ class Route(Section):
             "Whether Location and Content-Location that lead to this upstream are rewritten to "
             "lead through this proxy again; those that lead elsewhere always pass as they are. "
             "Default: pass."
+        ),
+    )
+
+    server_timing: bool = Field(
+        default=False,
+        description=(
+            "Whether responses say in Server-Timing how long the proxy, the token and the upstream "
+            "took, in milliseconds until the response's head; the upstream's own lines stay. "
+            "Default: false."
         ),
     )
 

@@ -21,6 +21,7 @@ from proxy.config.draft import Finding, Place
 from proxy.config.model import ANONYMOUS, DEFAULT_ADMIN, Issuer, Listener
 from proxy.config.network import TcpAddress, parse_admin
 from proxy.config.reference import check_name, written
+from proxy.config.traces import OFF, can_trace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -54,6 +55,7 @@ def check(data: Mapping[str, object], entries: Entries) -> Iterator[Finding]:
     yield from user_rules.check(data)
     yield from _listeners(entries)
     yield from _admin(data, entries)
+    yield from _traces(data)
     yield from caller_rules.check(data, entries.callers)
     yield from _route_names(data)
     yield from _ties(entries)
@@ -111,6 +113,17 @@ def _admin(data: Mapping[str, object], entries: Entries) -> Iterator[Finding]:
                 "is also where admin listens if nothing is written",
                 'write another, or set admin to another or to "off"',
             )
+
+
+def _traces(data: Mapping[str, object]) -> Iterator[Finding]:
+    traces = data.get("traces")
+    endpoint = traces.get("otlp_endpoint") if isinstance(traces, dict) else None
+    if isinstance(endpoint, str) and endpoint != OFF and not can_trace():
+        yield Finding(
+            ("traces", "otlp_endpoint"),
+            "needs OpenTelemetry, which is not installed",
+            "install zitadel-authproxy[otel], or leave it out",
+        )
 
 
 def _route_names(data: Mapping[str, object]) -> Iterator[Finding]:

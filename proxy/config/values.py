@@ -60,6 +60,8 @@ def show_duration(seconds: float) -> str:
     Return *seconds*, to the millisecond, with the largest unit that needs no fraction.
     """
     thousandths = round(seconds * 1000)
+    if not thousandths:
+        return "0s"
     unit = next(unit for unit, size in _STEPS.items() if not thousandths % size)
     return f"{thousandths // _STEPS[unit]}{unit}"
 

@@ -21,6 +21,7 @@ from proxy.config.door import RequiredHeader
 from proxy.config.draft import Finding, Place, look, near
 from proxy.config.exchange_user import ExchangeParty
 from proxy.config.limits import Limits, Pools
+from proxy.config.log import Log
 from proxy.config.model import (
     Issuer,
     Listener,
@@ -31,6 +32,8 @@ from proxy.config.model import (
 from proxy.config.rate import RateLimits
 from proxy.config.route import Match, RequestHeaders, Route, Timeouts
 from proxy.config.service_user import METHODS
+from proxy.config.shutdown import Shutdown
+from proxy.config.traces import Traces
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -43,6 +46,8 @@ if TYPE_CHECKING:
 
 SECTIONS: Final[Mapping[tuple[str, ...], type[Section]]] = {
     (): Settings,
+    ("log",): Log,
+    ("traces",): Traces,
     ("audit",): Audit,
     ("listen", "*"): Listener,
     ("listen", "*", "tls"): ListenerTls,
@@ -60,6 +65,7 @@ SECTIONS: Final[Mapping[tuple[str, ...], type[Section]]] = {
     ("callers", "*", "limits"): RateLimits,
     ("limits",): Limits,
     ("pools",): Pools,
+    ("shutdown",): Shutdown,
     ("upstreams", "*"): RateLimits,
     ("routes", "*"): Route,
     ("routes", "*", "match"): Match,

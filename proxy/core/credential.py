@@ -322,6 +322,32 @@ def identity(user: ServiceUser) -> tuple[str, ...]:
     return (*map(str, user.issuer.place), credential.method, *who, *lists)
 
 
+def account(user: ServiceUser) -> tuple[object, ...]:
+    """
+    Return whose token *user*'s is and what for, whichever credential it is got with; no secret.
+    """
+    lists = (frozenset(each) for each in (user.scopes, user.audience, user.resource))
+    credential = user.credential
+    who: tuple[object, ...] = _who(credential)[:1]
+    if isinstance(credential, Exchange):
+        parties = (
+            credential.subject.fingerprint,
+            credential.actor and credential.actor.fingerprint,
+        )
+        who = (*_who(credential.client)[:1], *parties, credential.requested_type)
+    return (user.issuer.place, credential.method, *who, *lists)
+
+
+def standing(user: ServiceUser) -> tuple[str, ...]:
+    """
+    Return `account` as texts in a fixed order, as `identity` does, after the user's name.
+    """
+    lists = (" ".join(sorted(set(each))) for each in (user.scopes, user.audience, user.resource))
+    place, method, *who = account(user)[:-3]
+    assert isinstance(place, tuple)
+    return (user.name, *map(str, (*place, method, *who)), *lists)
+
+
 def _who(credential: Credential) -> tuple[str, ...]:
     match credential:
         case PrivateKey():

@@ -20,6 +20,10 @@ Theory of operation
    leap ahead of it, there may have been a pause that no clock counted (a machine that was frozen),
    so tokens are taken to be that much older; the old reckoning is kept in reserve.
 
+10. A new configuration has a keeper of its own, which takes over what is the same
+   (`tokens.inheritance`). The old one rests then: it does nothing by itself any more, but still
+   serves the requests it began.
+
 `tick` does what is due and says when to come back; the loop around it is `_watch`. Tests call
 `tick` by hand and drive the clock.
 
@@ -29,16 +33,18 @@ State: the slots (changed here and, for `used`, by the data path) and the flight
 from __future__ import annotations
 
 import asyncio
+import math
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from proxy.core.clock import LeapWatch
 from proxy.core.credential import SystemKey
 from proxy.errors import CredentialInvalid, TokenError
 from proxy.tasks import spawn
 from proxy.tokens.backoff import again
 from proxy.tokens.flight import Flights
+from proxy.tokens.inheritance import inherit, relate
+from proxy.tokens.leap import Leaps
 from proxy.tokens.refusals import Refusals
 from proxy.tokens.revocation import REVOKED, Revoking
 from proxy.tokens.slot import EXPIRED, Slot
@@ -76,8 +82,13 @@ class Keeper:
     Args:
         users: The service users.
         means: Its surroundings.
-        start_bound: Seconds after which readiness no longer waits for first tokens.
+        start_bound: Seconds until `bound`.
         revocations: The service users that are revoked, whatever the generation.
+        before: The keeper of the configuration before; None for the first one.
+
+    Attributes:
+        at_rest: It is to do nothing by itself, for another keeper has taken over; may be set.
+        bound: Boot-clock seconds when readiness no longer waits for first tokens.
     """
 
     def __init__(
@@ -87,21 +98,29 @@ class Keeper:
         *,
         start_bound: float = START_BOUND,
         revocations: Revocations | None = None,
+        before: Keeper | None = None,
     ) -> None:
         self._slots = {user.name: Slot(user) for user in users}
+        relate(self._slots)
+        older = {each.name: before.slot(each.name) for each in before.users()} if before else {}
+        heirs = inherit(self._slots, older)
         self._revoking = Revoking(self._slots, means, revocations)
         self._means = means = self._revoking.means
         self._clock = clock = means.clock
         self._supply = Supply(means, self, self._recovered)
         self._refusals = Refusals(means, self._supply, self)
-        self._bound = clock.boot() + start_bound
-        self._leaps = LeapWatch(clock)
+        self.bound: float = before.bound if before else clock.boot() + start_bound
+        self._leaps = Leaps(means, self._slots)
         self._flights: Flights[Any] = Flights()
         self._tasks: set[asyncio.Task[Any]] = set()  # the watch
         self._woken = asyncio.Event()
         self._vigil = Vigil(means, self._slots, self._flights, self._supply.hurry, self._woken.set)
-        for slot in self._slots.values():
-            slot.load(clock)
+        self.at_rest = False
+        for name, slot in self._slots.items():
+            if name not in heirs:
+                slot.load(clock)
+            elif slot.user.credentials != older[name].user.credentials:
+                self.rotate(slot.user)
 
     async def __aenter__(self) -> Self:
         for slot in self._slots.values():
@@ -195,15 +214,17 @@ class Keeper:
             if user.on_rotation == "drop" and minted_by and minted_by not in user.credentials:
                 token = slot.token
                 slot.empty(refused=True)
-                self._tell_dropped(slot, "rotated", token)
+                self._means.tell_dropped(slot.user, "rotated", token)
         self._woken.set()
 
     def tick(self) -> float:
         """
         Start what is due; return when something will be (boot-clock seconds, or infinity).
         """
+        if self.at_rest:
+            return math.inf
         now = self._clock.boot()
-        self._notice_leap()
+        self._leaps.notice()
         upcoming = self._vigil.knock(now)
         for name, slot in self._slots.items():
             self._clear(slot, now)
@@ -226,7 +247,7 @@ class Keeper:
         """
         now = self._clock.boot()
         required = (slot for slot in self._slots.values() if slot.user.required)
-        return now >= self._bound or all(slot.revoked or slot.ready(now) for slot in required)
+        return now >= self.bound or all(slot.revoked or slot.ready(now) for slot in required)
 
     async def revoke(self, name: str) -> None:
         """
@@ -334,6 +355,9 @@ class Keeper:
         self._flights.start(slot.user.name, partial(self._fly, slot))
         return breaker.refusal(self._clock.boot())
 
+    def _recovered(self, issuer: Issuer) -> None:
+        self._vigil.recovered(issuer)
+
     async def _watch(self) -> None:
         while True:
             self._woken.clear()
@@ -357,23 +381,6 @@ class Keeper:
         finally:
             self._woken.set()  # the slot's next moment has changed
 
-    def _recovered(self, issuer: Issuer) -> None:
-        self._vigil.recovered(issuer)
-
-    def _notice_leap(self) -> None:
-        """
-        See whether the wall clock has leapt since the last tick.
-        """
-        leap = self._leaps.leapt()
-        if not leap:
-            return
-        self._means.on_event("clock.leapt", seconds=leap)
-        for slot in self._slots.values():
-            if slot.static and slot.dead is None:
-                slot.load(self._clock)
-            elif leap > 0:
-                slot.leap(leap)
-
     def _clear(self, slot: Slot, now: float) -> None:
         """
         Take away a token that has ended.
@@ -390,8 +397,4 @@ class Keeper:
         slot.backoff.forgive()  # it could afford to wait for long; whoever asks now cannot
         slot.load(self._clock)
         if slot.token is None or slot.token.fingerprint != token.fingerprint:
-            self._tell_dropped(slot, "expired", token)
-
-    def _tell_dropped(self, slot: Slot, reason: str, token: Token | None) -> None:
-        fingerprint = "" if token is None else token.fingerprint
-        self._means.tell("token.dropped", slot.user, reason=reason, fingerprint=fingerprint)
+            self._means.tell_dropped(slot.user, "expired", token)

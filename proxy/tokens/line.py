@@ -159,6 +159,12 @@ class Line:
             wait = retry_after_seconds(said.get("Retry-After"), self._clocks.now(issuer))
             return Answer(response.status, body, wait)
 
+    def trust_anew(self) -> None:
+        """
+        Read the issuers' ca_files again when they are next needed.
+        """
+        self._contexts.clear()
+
     def _context(self, ca_file: str | None) -> ssl.SSLContext:
         context = self._contexts.get(ca_file)
         if context is None:

@@ -87,3 +87,10 @@ class Means:
         self.on_event(
             event, service_user=user.name, issuer=user.issuer.name, method=user.method, **facts
         )
+
+    def tell_dropped(self, user: ServiceUser, reason: str, token: Token | None) -> None:
+        """
+        Report that a service user's token was taken away.
+        """
+        fingerprint = "" if token is None else token.fingerprint
+        self.tell("token.dropped", user, reason=reason, fingerprint=fingerprint)

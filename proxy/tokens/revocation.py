@@ -21,7 +21,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
-from proxy.core.credential import Exchange, identity
+from proxy.core.credential import Exchange
 from proxy.errors import CredentialInvalid
 
 if TYPE_CHECKING:
@@ -124,9 +124,7 @@ class Revoking:
         token = slot.token
         self._all.revoke(name)
         if token is not None:
-            self.means.tell(
-                "token.dropped", slot.user, reason="revoked", fingerprint=token.fingerprint
-            )
+            self.means.tell_dropped(slot.user, "revoked", token)
         for each in (slot, *self._derived(name)):
             await self.clear_store(each)
 
@@ -174,7 +172,7 @@ class Revoking:
         Drop what the store has of a service user, got with whichever of its credentials.
         """
         for credential in slot.user.credentials:
-            place = identity(slot.user.acting_with(credential))
+            place = slot.place(slot.user.acting_with(credential))
             try:
                 if (token := await self.means.store.get(place)) is not None:
                     await self.means.store.drop(place, token)

@@ -15,9 +15,10 @@ is put in at the start and whenever its file has changed.
 from __future__ import annotations
 
 import math
+from copy import copy
 from typing import TYPE_CHECKING
 
-from proxy.core.credential import FixedToken
+from proxy.core.credential import FixedToken, identity
 from proxy.core.token import static_token
 from proxy.errors import CredentialInvalid
 from proxy.tokens.backoff import Backoff
@@ -59,6 +60,7 @@ class Slot:
         failures: Attempts to mint that failed, in all.
         revoked: An operator has revoked the user: nothing is put at hand.
         revocations: How often that was done.
+        kin: Whose tokens its own are got for, by exchange; not changed once the keeper is made.
     """
 
     __slots__ = (
@@ -70,6 +72,7 @@ class Slot:
         "due",
         "failures",
         "idle",
+        "kin",
         "minted_by",
         "mints",
         "refused",
@@ -101,6 +104,7 @@ class Slot:
         self.failures = 0
         self.revoked = False
         self.revocations = 0
+        self.kin: tuple[str, ...] = ()
 
     @property
     def credential(self) -> Credential:
@@ -115,6 +119,12 @@ class Slot:
         The service user with the credential in use as its only one.
         """
         return self.user.acting_with(self.credential)
+
+    def place(self, user: ServiceUser) -> tuple[str, ...]:
+        """
+        Return where the store keeps what *user* got: this one, with one of its credentials.
+        """
+        return (*identity(user), *self.kin)
 
     @property
     def static(self) -> bool:
@@ -176,6 +186,16 @@ class Slot:
         self.asked_at = -math.inf
         self.due = clock.boot()
         self.load(clock)
+
+    def inherit(self, before: Slot) -> None:
+        """
+        Take over all but the user from the slot of an older configuration.
+        """
+        for name in self.__slots__:
+            if name not in {"user", "kin"}:
+                setattr(self, name, getattr(before, name))
+        # Copies: the older one still serves the requests it began, and may yet be what stays
+        self.buried, self.backoff = set(before.buried), copy(before.backoff)
 
     def take(self, user: ServiceUser) -> None:
         """

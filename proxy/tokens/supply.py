@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from proxy.core.credential import identity
 from proxy.errors import MintHeldBack, MintUnavailable, TokenError
 from proxy.tokens.attempt import Attempts, about_the_credential
 from proxy.tokens.backoff import again
@@ -103,7 +102,7 @@ class Supply:
                     raise
             else:
                 if slot.credential in tried or slot.user.on_rotation == "keep":
-                    await self._keep(acting, token)
+                    await self._keep(slot, acting, token)
                     return token, acting.credential
 
     async def _another(self, slot: Slot, tried: list[Credential], error: TokenError) -> bool:
@@ -157,7 +156,7 @@ class Supply:
         Return a token from the store that lives longer than the one at hand.
         """
         try:
-            held = await self._means.store.get(identity(slot.acting))
+            held = await self._means.store.get(slot.place(slot.acting))
         except OSError as exc:
             self._store_failed(slot.user, exc)
             return None
@@ -169,15 +168,15 @@ class Supply:
         at_hand = slot.token
         return held if at_hand is None or held.serve_until > at_hand.serve_until else None
 
-    async def _keep(self, user: ServiceUser, token: Token) -> None:
+    async def _keep(self, slot: Slot, user: ServiceUser, token: Token) -> None:
         try:
-            await self._means.store.put(identity(user), token)
+            await self._means.store.put(slot.place(user), token)
         except OSError as exc:
             self._store_failed(user, exc)
 
     async def _forget(self, slot: Slot, token: Token) -> None:
         try:
-            await self._means.store.drop(identity(slot.acting), token)
+            await self._means.store.drop(slot.place(slot.acting), token)
         except OSError as exc:
             self._store_failed(slot.user, exc)
 

@@ -95,7 +95,7 @@ def test_every_setting_is_described():
 
 @pytest.mark.parametrize(
     "name",
-    ["minimal", "contract", "callers-of-all-kinds", "doors", "json", "limits-all-set", "warnings", "open-door-short-form",
+    ["minimal", "contract", "callers-of-all-kinds", "doors", "json", "limits-all-set", "warnings", "open-door-short-form", "log-and-traces",
      "several-credentials", "credentials-that-end", "not-of-zitadel", "rates"],
 )  # fmt: skip
 def test_the_schema_takes_what_the_program_takes(name):
@@ -107,7 +107,7 @@ def test_the_schema_takes_what_the_program_takes(name):
 
 @pytest.mark.parametrize(
     "name",
-    ["a-list", "addresses", "callers", "callers-wrong", "doors-wrong", "limits", "missing-everything", "missing-settings", "route-matches", "route-terms",
+    ["a-list", "addresses", "callers", "callers-wrong", "doors-wrong", "limits", "log-and-traces-wrong", "missing-everything", "missing-settings", "route-matches", "route-terms",
      "several-credentials-wrong", "methods-wrong", "exchanges-wrong", "rates-wrong",
      "scopes", "unknown-settings", "urls", "words-that-stay-text", "wrong-methods", "wrong-types"],
 )  # fmt: skip

@@ -29,10 +29,11 @@ from yarl import URL
 import proxy
 from proxy.config.load import load
 from proxy.core.secret import Secret
-from proxy.runtime import Runtime, Surroundings, real_clock
+from proxy.runtime import Runtime
 from proxy.sandbox.keys import SandboxKeys
 from proxy.sandbox.options import SandboxOptions
 from proxy.sandbox.server import Sandbox
+from proxy.surroundings import Surroundings, real_clock
 from proxy.tasks import spawn
 
 ROOT = str(Path(proxy.__file__).parent.parent)
@@ -502,6 +503,7 @@ async def serve(
             return await stack.enter_async_context(opening)
 
         yield start
+        await session.close()  # a proxy that ends waits a moment for connections that rest
 
 
 @pytest.fixture
@@ -580,6 +582,7 @@ async def running(
         return started[-1]
 
     yield start
+    await session.close()  # a proxy that ends waits a moment for connections that rest
     for each in started:
         assert await each.process.stop() == 0, each.process.err.decode()
         assert each.process.err == b""

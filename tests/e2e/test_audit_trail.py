@@ -128,7 +128,7 @@ async def test_the_file_may_be_rotated(through, trail, hangup):
     old = trail.rename(trail.with_suffix(".1"))
     if hangup:
         through.process.signal(signal.SIGHUP)
-        await through.log.wait("config.reload_skipped")
+        await through.log.wait("config.unchanged")
     assert (await through("GET", "/orders/2")).status == 200
 
     (line,) = await records(trail, 1)

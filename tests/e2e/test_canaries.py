@@ -34,9 +34,10 @@ import proxy
 from proxy.cli.command import main
 from proxy.config.load import load
 from proxy.gateway import Request
-from proxy.runtime import Runtime, Surroundings, real_clock
+from proxy.runtime import Runtime
 from proxy.sandbox.fault_list import FAULTS
 from proxy.sandbox.files import EXCHANGER_FILE
+from proxy.surroundings import Surroundings, real_clock
 from proxy.tasks import spawn
 from proxy.tokens.keeper import Keeper
 from tests.e2e.conftest import Caller, Lines

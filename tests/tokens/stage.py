@@ -125,7 +125,8 @@ class Stage:
             "reread": self.reread,
             "sleep": self.sleep,
         }
-        keeper = Keeper(users, Means(**parts | more))
+        apart = {name: more.pop(name) for name in ("before", "revocations") if name in more}
+        keeper = Keeper(users, Means(**parts | more), **apart)
         self.keepers.append(keeper)
         self._next_tick[keeper] = -math.inf
         return keeper

@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 from proxy import errors
+from proxy.core import forward_errors
 
 FOLDER = Path(__file__).parents[1] / "cases" / "wire"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -46,9 +47,9 @@ CHUNK = re.compile(rb"([0-9a-fA-F]+)[^\r\n]*\r\n")
 CHUNKED = re.compile(rb"\r\ntransfer-encoding: *chunked\r\n", re.IGNORECASE)
 LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
 
-BY_CODE = {
-    kind.code: kind
-    for kind in vars(errors).values()
+KINDS = {
+    (kind.code, kind.detail): kind
+    for kind in (vars(errors) | vars(forward_errors)).values()
     if isinstance(kind, type) and issubclass(kind, errors.ProxyError)
 }
 
@@ -137,7 +138,7 @@ def own_words(head: bytes, body: bytes, own: list[bytes]) -> bytes:
     own.append(head + body)
     lines = dict(line.split(b": ", 1) for line in head.split(b"\r\n")[1:-2])
     told = json.loads(body)
-    kind = BY_CODE[told["code"]]
+    kind = KINDS[told["code"], told["detail"]]
     status = int(head.split()[1])
     assert told == {
         "type": f"urn:zitadel-authproxy:problem:{kind.code}",

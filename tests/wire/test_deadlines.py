@@ -5,6 +5,8 @@ from dataclasses import replace
 
 import pytest
 
+from proxy.wire.kernel import READABLE
+
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -159,7 +161,7 @@ async def test_idle_upstream_connection_is_closed(upstream, call, proxy):
 
 async def test_draining_ends_each_connection_at_its_time(upstream, call, proxy):
     """
-    Idle ones close; one with a request in progress, or half a head, is answered with `close`.
+    Idle ones close soon; one with a request in progress, or half a head, is answered with `close`.
     """
     resting, busy, half = await call(GET), await call(), await call()
     first = await upstream.accept()
@@ -172,6 +174,7 @@ async def test_draining_ends_each_connection_at_its_time(upstream, call, proxy):
     await proxy.until(lambda: any(one._fed for one in proxy.connections))
     for connection in tuple(proxy.connections):
         connection.drain()
+    await proxy.pass_time(1.8)
     assert await resting.gone()
     first.send(OK)
     assert b"Connection: close\r\n" in (await busy.message())[0]
@@ -183,6 +186,62 @@ async def test_draining_ends_each_connection_at_its_time(upstream, call, proxy):
     assert b"Connection: close\r\n" in (await half.message())[0]
     assert await half.gone()
     await proxy.quiet()
+
+
+async def test_a_draining_connection_that_rests_may_bring_one_more_request(upstream, call, proxy):
+    """
+    A request that was on its way when the drain began is answered, with `close`.
+    """
+    upstream.answer = OK
+    caller = await call(GET)
+    await caller.message()
+    for connection in tuple(proxy.connections):
+        connection.drain()
+    await proxy.pass_time(0.8)
+    caller.send(GET)
+
+    assert b"Connection: close\r\n" in (await caller.message())[0]
+    assert await caller.gone()
+
+
+async def test_who_was_told_the_connection_stays_may_use_it_once_more(upstream, call, proxy):
+    """
+    A response whose head had gone down before the drain began does not end the connection.
+    """
+    caller = await call(GET)
+    peer = await upstream.accept()
+    await peer.head()
+    peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab")
+    assert b"Connection: close" not in await caller.head()
+    assert await caller.read(2) == b"ab"
+    for connection in tuple(proxy.connections):
+        connection.drain()
+    peer.send(b"cd")
+    assert await caller.read(2) == b"cd"
+    caller.send(GET)
+    await peer.head()
+    peer.send(OK)
+
+    assert b"Connection: close\r\n" in (await caller.message())[0]
+    assert await caller.gone()
+
+
+async def test_a_request_that_came_in_time_is_not_met_by_a_closing_door(upstream, call, proxy):
+    """
+    When a connection has rested long enough, a request that waits to be read is read first.
+    """
+    upstream.answer = OK
+    caller = await call(GET)
+    await caller.message()
+    (connection,) = proxy.connections
+    caller.send(GET)
+    assert connection._ask(READABLE)  # it is there, and the loop has not turned since
+    proxy.clock.seconds += 2.0
+    proxy.gateway.wheel.turn()
+    proxy.clock.seconds += 80.0
+    proxy.gateway.wheel.turn()
+
+    assert (await caller.message())[0].startswith(b"HTTP/1.1 200 ")
 
 
 async def test_retired_pool_closes_as_it_comes_to_rest(upstream, call, proxy):

@@ -147,6 +147,20 @@ async def test_what_is_not_served_has_its_own_code(data, status, code, upstream,
     assert not upstream.connections
 
 
+async def test_what_was_no_request_is_among_the_failures_of_late(call, proxy):
+    """
+    With its reason and request id, for whoever looks at the status page.
+    """
+    caller = await call(b"GET / HTTP/1.1\r\nHost: a b\r\nHost: c\r\n\r\n")
+    _ = await caller.rest()
+    record = await proxy.record()
+
+    (failure,) = proxy.gateway.metrics.recent.failures()
+    assert (failure.status, failure.code, failure.path) == (400, "bad_request", None)
+    assert f"{failure.code}: {failure.reason}" == record["error"]
+    assert list(failure.request_ids) == [record["request_id"]]
+
+
 async def test_malformed_text_never_repeats_the_bytes(call, proxy):
     """
     What the parser choked on stands neither in the answer nor in the log.
@@ -495,11 +509,12 @@ async def test_http10_gets_no_chunks(upstream, call):
     assert body == b"abc"
 
 
-async def test_absolute_form_goes_up_in_origin_form(upstream, call):
+async def test_absolute_form_goes_up_in_origin_form(upstream, call, proxy):
     """
     The target's authority is the host, its path what goes up.
     """
     upstream.answer = OK
+    await proxy.start([{"name": "a", "match": {"host": "a.example"}}])
     caller = await call(b"GET http://A.example:80/x?y HTTP/1.1\r\nHost: b\r\n\r\n")
     await caller.message()
 
