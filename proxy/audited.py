@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from proxy.config.secrets import read
 from proxy.core.secret import Secret
 from proxy.errors import ConfigError, CredentialInvalid, Overloaded, UpstreamConnect
-from proxy.gateway import Gateway, Request
+from proxy.gateway import Request
 from proxy.observe.audit import AuditLog
 from proxy.observe.file import FileSink
 from proxy.observe.log import loss_notice
@@ -21,40 +21,14 @@ from proxy.problem import Problem
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
 
     from proxy.config.load import Loaded
+    from proxy.observe.formats import LogFormat
     from proxy.observe.sink import LineSink
-    from proxy.wire.downstream import Downstream
-    from proxy.wire.request import RequestFields
 
 UNSENT = (UpstreamConnect, Overloaded, CredentialInvalid)
 """What ends a request with a token before anything of it was sent, unless there was an answer."""
-
-
-class AuditedGateway(Gateway):
-    """
-    A gateway whose requests are recorded. Call `record` before the first.
-    """
-
-    def record(self, audit: AuditLog, listeners: Sequence[str]) -> None:
-        """
-        Say where the record goes.
-
-        Args:
-            audit: Writes the lines.
-            listeners: The listeners' addresses, in the file's order.
-        """
-        self.audit = audit
-        self.listeners = listeners
-
-    def exchange(
-        self, caller: Downstream, method: bytes, target: bytes, fields: RequestFields
-    ) -> Request:
-        """
-        Take a request whose head is complete.
-        """
-        return AuditedRequest(self, caller, method, target, fields)
 
 
 class AuditedRequest(Request):
@@ -64,16 +38,14 @@ class AuditedRequest(Request):
 
     __slots__ = ()
 
-    gateway: AuditedGateway
-
     def finished(self) -> None:
         """
         Count the request, and write its lines.
         """
         super().finished()
         gateway = self.gateway
-        if self.token is not None and took(self):
-            gateway.audit.write(_line(self, gateway))
+        if self.token is not None and gateway.audit is not None and took(self):
+            gateway.audit.write(_line(self, gateway.audit))
 
 
 def took(request: Request) -> bool:
@@ -85,7 +57,7 @@ def took(request: Request) -> bool:
     return not isinstance(request.error, UNSENT)
 
 
-def _line(request: AuditedRequest, gateway: AuditedGateway) -> dict[str, Any]:
+def _line(request: AuditedRequest, audit: AuditLog) -> dict[str, Any]:
     errand, lane, token = request.errand, request.lane, request.token
     assert errand is not None
     assert lane is not None
@@ -94,14 +66,14 @@ def _line(request: AuditedRequest, gateway: AuditedGateway) -> dict[str, Any]:
         "request_id": request.request_id,
         "caller": request.caller_name,
         "client": request.caller.peer,
-        "listener": gateway.listeners[request.caller.listener],
+        "listener": request.gateway.listeners[request.caller.listener],
         "service_user": lane.plan.service_user,
         "route": errand.route,
         "method": errand.method,
         "path": errand.path,
         "upstream": lane.plan.upstream,
         "status": request.status,
-        "token": gateway.audit.mark(token),
+        "token": audit.mark(token),
         "replayed": request.replayed,
     }
 
@@ -114,7 +86,7 @@ def open_audit(
     wall: Callable[[], float],
     loop: asyncio.AbstractEventLoop,
     *,
-    console: bool,
+    style: LogFormat = "json",
 ) -> Iterator[AuditLog | None]:
     """
     Yield the audit trail that the settings ask for; None if they ask for none.
@@ -125,7 +97,7 @@ def open_audit(
         sink: The log's.
         wall: Seconds since the epoch.
         loop: Whose timer flushes what has gathered.
-        console: A person reads the log.
+        style: The log's form; a file of its own is JSON.
 
     Raises:
         ConfigError: The file cannot be appended to, or the key not be read.
@@ -136,7 +108,7 @@ def open_audit(
         return
     key = _key(loaded, environ)
     if to == "stdout":
-        trail = AuditLog(sink, wall, loop, key, console=console)
+        trail = AuditLog(sink, wall, loop, key, style=style)
         try:
             yield trail
         finally:

@@ -1,37 +1,57 @@
 """
-Health and state over HTTP, for orchestrators and people; never on the data plane's port.
+The admin application: small, read-mostly, never on the data plane's port.
 
 GET /livez          200 while the loop turns; asks nothing of anybody else
-GET /readyz         200 once every required service user has a token, else 503; `?verbose` says who
-GET /status.json    the state of each service user
+GET /readyz         200 once every required service user has a token, else 503; `?verbose` says who,
+                    `?exclude=NAME` leaves one out; /startupz is the same
+GET /status         the page a person looks at (`admin.page`); / leads there
+GET /status.json    what it shows (`admin.status`)
 GET /metrics        what Prometheus scrapes, in its text format or as OpenMetrics
+GET /explain        what would happen to a request (`admin.explain`)
 
-POST /service-users/NAME/revoke     drop its tokens and get no more; `?streams=cut` ends what goes on
-POST /service-users/NAME/allow      undo that
+What can be changed there is in `admin.changes`.
 
-Who may ask is `admin.guard`'s.
+Who may ask is `admin.guard`'s. State: the listening socket, and a task that looks at the counters.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import json
+import asyncio
 from functools import partial
-from typing import TYPE_CHECKING
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from proxy.admin.answer import facts, pages, protect
+from proxy.admin.changes import Changes
+from proxy.admin.explain import explain
 from proxy.admin.guard import Guard
+from proxy.admin.listening import listen
+from proxy.admin.page import page
+from proxy.admin.readiness import readiness
+from proxy.admin.status import Sources, status
 from proxy.config.network import TcpAddress, UnixAddress
+from proxy.explanation.question import Unclear
+from proxy.explanation.words import text
+from proxy.observe.pace import STEP, Paces
+from proxy.tasks import spawn
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Awaitable, Callable
     from typing import TypeAlias
 
-    from aiohttp.typedefs import Handler, Middleware
+    from aiohttp.typedefs import Handler
 
+    from proxy.admin.reloads import Reloads
     from proxy.admin.switch import Switch
+    from proxy.config.load import Loaded
+    from proxy.core.clock import Clock
     from proxy.generation import Generation
+    from proxy.observe.metrics import Metrics
+    from proxy.observe.reading import Reading
+    from proxy.tokens.state import Condition
 
     Scrape: TypeAlias = Callable[[str], Awaitable[tuple[bytes, str]]]
 
@@ -46,9 +66,18 @@ class Admin:
         scrape: Makes the metrics' text and its media type for an `Accept`; None for no metrics.
         switch: Revokes service users; None if nothing can be changed.
         guard: Who may ask.
+        reloads: Reloads the configuration; None if nothing does.
+        loaded: Returns the configuration that serves; None for no explaining.
+        metrics: Where requests are counted; None to tell nothing of them.
+        reading: Returns what the metrics look up; None likewise.
+        clock: What time it is; only together with *metrics*.
+
+    Attributes:
+        guard: Who may ask; may be replaced at any time.
+        address: Where it listens; empty before that.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is one thing it tells of
         self,
         generation: Callable[[], Generation],
         draining: Callable[[], bool],
@@ -56,128 +85,165 @@ class Admin:
         *,
         switch: Switch | None = None,
         guard: Guard | None = None,
+        reloads: Reloads | None = None,
+        loaded: Callable[[], Loaded] | None = None,
+        metrics: Metrics | None = None,
+        reading: Callable[[], Reading] | None = None,
+        clock: Clock | None = None,
     ) -> None:
-        self._generation = generation
-        self._draining = draining
+        self._paces = Paces(metrics, clock.boot) if metrics and clock else None
+        self._sources = Sources(
+            generation,
+            draining,
+            reloads=reloads,
+            metrics=metrics,
+            paces=self._paces,
+            reading=reading,
+            clock=clock,
+            version=_version(),
+        )
         self._scrape = scrape
-        self._switch = switch
-        self._guard = guard or Guard()
+        self._changes = Changes(switch, reloads, self._condition)
+        self._loaded = loaded
+        self.guard = guard or Guard()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._runner: web.AppRunner | None = None
+        self._server: asyncio.Server | None = None
         self.address = ""
 
     def application(self) -> web.Application:
         """
         Return the routes.
         """
-        app = web.Application(middlewares=(_middleware(self._guard),))
-        app.router.add_get("/livez", self._livez)
-        app.router.add_get("/readyz", self._readyz)
-        app.router.add_get("/status.json", self._status)
+        app = web.Application(middlewares=(self._guarded,))
+        add = app.router.add_get
+        add("/", _to_the_page)
+        add("/livez", _livez)
+        add("/readyz", self._readyz)
+        add("/startupz", self._readyz)
+        add("/status", self._page)
+        add("/status.json", self._status)
         if self._scrape is not None:
-            app.router.add_get("/metrics", partial(self._metrics, self._scrape))
-        if self._switch is not None:
-            place = "/service-users/{name}"
-            app.router.add_post(f"{place}/revoke", partial(self._revoke, self._switch))
-            app.router.add_post(f"{place}/allow", partial(self._allow, self._switch))
+            add("/metrics", partial(self._metrics, self._scrape))
+        if self._loaded is not None:
+            add("/explain", partial(self._explain, self._loaded))
+        self._changes.add_to(app.router)
         return app
 
-    async def start(self, address: TcpAddress | UnixAddress) -> None:
+    async def start(
+        self, address: TcpAddress | UnixAddress, sock: socket.socket | None = None
+    ) -> None:
         """
         Listen.
+
+        Args:
+            address: Where.
+            sock: A socket that listens there already; None to open one.
 
         Raises:
             OSError: The address cannot be had.
         """
         self._runner = web.AppRunner(self.application(), access_log=None)
         await self._runner.setup()
-        if isinstance(address, UnixAddress):
-            await web.UnixSite(self._runner, str(address.path)).start()
-            address.path.chmod(0o660)
-            self.address = str(address)
-            return
-        await web.TCPSite(self._runner, address.host, address.port).start()
-        self.address = str(TcpAddress(address.host, self._runner.addresses[0][1]))
+        handle = self._runner.server
+        assert handle is not None
+        self._server = await listen(handle, address, sock)
+        if isinstance(address, TcpAddress):
+            address = TcpAddress(address.host, self._server.sockets[0].getsockname()[1])
+        self.address = str(address)
+        if self._paces is not None:
+            _ = spawn(self._tasks, _look_forever(self._paces), name="paces")
+
+    def sockets(self) -> tuple[socket.socket, ...]:
+        """
+        Return the sockets it listens on, to be handed to a process that is to listen there next.
+        """
+        return () if self._server is None else tuple(self._server.sockets)
 
     async def stop(self) -> None:
         """
         Stop listening.
         """
+        for task in tuple(self._tasks):
+            task.cancel()
+        if self._server is not None:
+            self._server.close()
         if self._runner is not None:
             await self._runner.cleanup()
 
-    async def _livez(self, _: web.Request) -> web.Response:
-        return web.Response(text="ok\n")
+    @web.middleware
+    async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            response = await self.guard(request, handler)
+        except web.HTTPNotFound:
+            response = web.Response(status=404, text=pages(request.app))
+        except web.HTTPException as answer:
+            protect(answer.headers)
+            raise
+        protect(response.headers)
+        return response
 
     async def _readyz(self, request: web.Request) -> web.Response:
-        keeper = self._generation().keeper
-        ready = keeper.ready() and not self._draining()
-        lines = []
-        if "verbose" in request.query and not self._guard.knows(request):
-            lines.append("who is not ready is told with the admin key only\n")
-        elif "verbose" in request.query:
-            if self._draining():
-                lines.append("[-] shutting down\n")
-            for state in keeper.states():
-                sign = "+" if state.condition in ("ready", "stale", "idle") else "-"
-                why = f": {state.last_error}" if state.last_error else ""
-                lines.append(f"[{sign}] {state.name} {state.condition}{why}\n")
-        text = "".join(lines) + ("ok\n" if ready else "not ready\n")
-        return web.Response(text=text, status=200 if ready else 503)
+        ready, lines = readiness(
+            self._sources.generation().keeper,
+            draining=self._sources.draining(),
+            left_out=frozenset(request.query.getall("exclude", [])),
+        )
+        if "verbose" not in request.query:
+            lines = []
+        elif not self.guard.knows(request):
+            lines = ["who is not ready is told with the admin key only"]
+        said = "\n".join((*lines, "ok" if ready else "not ready", ""))
+        return web.Response(text=said, status=200 if ready else 503)
+
+    def _condition(self, name: str) -> Condition:
+        return self._sources.generation().keeper.state(name).condition
+
+    def _told(self) -> dict[str, Any]:
+        return status(self._sources, changes=self._changes.any and self.guard.changes)
 
     async def _status(self, _: web.Request) -> web.Response:
-        keeper = self._generation().keeper
-        body = {
-            "ready": keeper.ready(),
-            "draining": self._draining(),
-            "service_users": [dataclasses.asdict(state) for state in keeper.states()],
-        }
-        return web.json_response(body, dumps=lambda value: json.dumps(value, indent=2) + "\n")
+        return facts(self._told())
 
-    async def _revoke(self, switch: Switch, request: web.Request) -> web.Response:
-        streams = request.query.get("streams", "end")
-        if streams not in {"cut", "end"}:
-            return web.Response(status=400, text="streams is none of cut and end\n")
-        name = request.match_info["name"]
-        if name not in switch.names():
-            return _nobody(switch)
-        ended = await switch.revoke(name, _peer(request), cut=streams == "cut")
-        return self._told(name, requests_ended=ended)
+    async def _page(self, _: web.Request) -> web.Response:
+        shown = page()
+        return web.Response(
+            text=shown.showing(self._told()),
+            content_type="text/html",
+            headers={"Content-Security-Policy": shown.policy},
+        )
 
-    async def _allow(self, switch: Switch, request: web.Request) -> web.Response:
-        name = request.match_info["name"]
-        if name not in switch.names():
-            return _nobody(switch)
-        switch.allow(name, _peer(request))
-        return self._told(name)
-
-    def _told(self, name: str, **facts: int) -> web.Response:
-        """
-        Return how a service user fares after a change.
-        """
-        condition = self._generation().keeper.state(name).condition
-        return web.json_response({"service_user": name, "condition": condition, **facts})
+    async def _explain(self, loaded: Callable[[], Loaded], request: web.Request) -> web.Response:
+        try:
+            told = explain(loaded(), self._sources.generation(), request.query)
+        except Unclear as unclear:
+            return web.Response(status=400, text=f"{unclear}\n")
+        accept = request.headers.get("Accept", "")
+        if "text/plain" in accept and "json" not in accept:
+            return web.Response(text=text(told))
+        return facts(told)
 
     async def _metrics(self, scrape: Scrape, request: web.Request) -> web.Response:
-        text, media_type = await scrape(request.headers.get("Accept", ""))
-        return web.Response(body=text, headers={"Content-Type": media_type})
+        said, media_type = await scrape(request.headers.get("Accept", ""))
+        return web.Response(body=said, headers={"Content-Type": media_type})
 
 
-def _middleware(guard: Guard) -> Middleware:
-    @web.middleware
-    async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
-        return await guard(request, handler)
-
-    return guarded
-
-
-def _nobody(switch: Switch) -> web.Response:
-    names = ", ".join(switch.names())
-    return web.Response(status=404, text=f"no such service user; there are: {names}\n")
+def _version() -> str:
+    try:
+        return version("zitadel-authproxy")
+    except PackageNotFoundError:  # pragma: no cover - run from a folder
+        return ""
 
 
-def _peer(request: web.Request) -> str:
-    """
-    Return the address of whoever asks; `unix` over a socket.
-    """
-    peer = None if request.transport is None else request.transport.get_extra_info("peername")
-    return f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) and len(peer) > 1 else "unix"
+async def _look_forever(paces: Paces) -> None:
+    while True:
+        await asyncio.sleep(STEP)
+        paces.look()
+
+
+async def _to_the_page(_: web.Request) -> web.Response:
+    return web.Response(status=302, headers={"Location": "/status"}, text="see /status\n")
+
+
+async def _livez(_: web.Request) -> web.Response:
+    return web.Response(text="ok\n")

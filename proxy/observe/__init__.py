@@ -11,8 +11,12 @@ audit
     One line per request that took a token upstream, if that is wanted.
 log
     Every other event, through structlog.
-console
-    What both look like to a person.
+formats, ecs, logfmt, combined, console
+    The forms both can have: which one it is, those for machines, and the one for a person.
+traces, spool, otlp
+    What is told of requests and mints in traces; spans on their way out; how OpenTelemetry has them.
+opening
+    Opens traces, by the settings and the environment.
 metrics, cells
     Every metric, and what is counted for it; how a request is counted.
 crowd

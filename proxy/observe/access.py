@@ -16,6 +16,7 @@ from proxy.observe.console import DIM, GREEN, RED, YELLOW, paint, printable, wan
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
+    from typing import TypeAlias
 
     from proxy.observe.sink import LineSink
 
@@ -40,11 +41,23 @@ PATIENCE = 0.2
 """Seconds a line waits for company."""
 
 
+if TYPE_CHECKING:
+    RequestForm: TypeAlias = Callable[[str, int, dict[str, Any]], bytes]
+    """Makes a line, without a line break, of the second as text, thousandths of it, and a record."""
+
+
 def timestamp(wall: float) -> str:
     """
     Return seconds since the epoch as RFC 3339 with milliseconds, in UTC.
     """
-    return f"{strftime('%Y-%m-%dT%H:%M:%S', gmtime(wall))}.{int(wall % 1 * 1000):03d}Z"
+    return f"{moment(wall)}.{int(wall % 1 * 1000):03d}Z"
+
+
+def moment(second: float) -> str:
+    """
+    Return the same to the second, and without the zone.
+    """
+    return strftime("%Y-%m-%dT%H:%M:%S", gmtime(second))
 
 
 class AccessLog:
@@ -76,8 +89,7 @@ class AccessLog:
         second = int(wall)
         if second != self._second:
             self._second = second
-            stamp = strftime("%Y-%m-%dT%H:%M:%S", gmtime(second))
-            self._prefix = b'{"timestamp":"%b.' % stamp.encode()
+            self._prefix = b'{"timestamp":"%b.' % moment(second).encode()
         self._lines.append(
             b'%b%03dZ","level":"info","event":"request.done",%b'
             % (self._prefix, int((wall - second) * 1000), dumps(record)[1:])
@@ -142,6 +154,83 @@ class ConsoleAccessLog(AccessLog):
             paint(printable(" ".join((f"→ {went}", *extras))), DIM, colour=self._colour),
         )
         self._sink.put(f"{' '.join(words)}\n".encode("utf-8", "replace"))
+
+
+class FormedLog(AccessLog):
+    """
+    The same lines in another form.
+
+    Args:
+        sink: Where they go.
+        wall: Seconds since the epoch.
+        loop: As for `AccessLog`.
+        stamp: How a second stands in them.
+        form: Makes a line, without a line break.
+    """
+
+    def __init__(
+        self,
+        sink: LineSink,
+        wall: Callable[[], float],
+        loop: asyncio.AbstractEventLoop,
+        stamp: Callable[[int], str],
+        form: RequestForm,
+    ) -> None:
+        super().__init__(sink, wall, loop)
+        self._stamp = stamp
+        self._form = form
+        self._stamped = ""
+
+    def write(self, record: dict[str, Any]) -> None:
+        """
+        Add a line.
+        """
+        wall = self._wall()
+        second = int(wall)
+        if second != self._second:
+            self._second = second
+            self._stamped = self._stamp(second)
+        self._lines.append(self._form(self._stamped, int((wall - second) * 1000), record))
+        if len(self._lines) >= BATCH:
+            self.flush()
+        elif self._timer is None:
+            self._timer = self._loop.call_later(PATIENCE, self.flush)
+
+
+class NoLog(AccessLog):
+    """
+    Writes nothing.
+    """
+
+    def write(self, record: dict[str, Any]) -> None:
+        """
+        Leave the request out.
+        """
+
+
+class FailuresLog(AccessLog):
+    """
+    Leaves out requests that went well.
+
+    Args:
+        log: Writes the others.
+    """
+
+    def __init__(self, log: AccessLog) -> None:
+        self._log = log
+
+    def write(self, record: dict[str, Any]) -> None:
+        """
+        Add a line, if the caller got a 4xx or 5xx or something went wrong.
+        """
+        if record["status"] >= 400 or record["error"] is not None:
+            self._log.write(record)
+
+    def flush(self) -> None:
+        """
+        Hand over what has gathered.
+        """
+        self._log.flush()
 
 
 def milliseconds(seconds: float) -> float:

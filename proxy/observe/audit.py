@@ -16,8 +16,8 @@ from __future__ import annotations
 import hmac
 from typing import TYPE_CHECKING, Any
 
-from proxy.observe.access import BATCH, PATIENCE, AccessLog, dumps, timestamp
-from proxy.observe.console import ConsoleRenderer, wants_colour
+from proxy.observe.access import BATCH, PATIENCE, AccessLog, timestamp
+from proxy.observe.formats import event_form
 
 if TYPE_CHECKING:
     import asyncio
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from proxy.core.secret import Secret
     from proxy.core.token import Token
     from proxy.observe.file import FileSink
+    from proxy.observe.formats import LogFormat
     from proxy.observe.sink import LineSink
 
 EVENT = "credential.used"
@@ -43,7 +44,7 @@ class AuditLog(AccessLog):
         wall: Seconds since the epoch.
         loop: Whose timer flushes a batch that stays small.
         key: Of the fingerprints.
-        console: For a person rather than a machine.
+        style: The form of lines.
         file: The sink, if it is this record's alone.
     """
 
@@ -54,14 +55,14 @@ class AuditLog(AccessLog):
         loop: asyncio.AbstractEventLoop,
         key: Secret,
         *,
-        console: bool = False,
+        style: LogFormat = "json",
         file: FileSink | None = None,
     ) -> None:
         super().__init__(sink, wall, loop)
         self._file = file
         self._key = key
         self._marks: dict[str, str] = {}
-        self._render = ConsoleRenderer(colour=wants_colour()) if console else None
+        self._form = event_form(style)
 
     @property
     def dropped(self) -> int:
@@ -96,10 +97,7 @@ class AuditLog(AccessLog):
         Add a line; `timestamp`, `level` and `event` are put in front.
         """
         first = {"timestamp": timestamp(self._wall()), "level": "info", "event": EVENT}
-        if self._render is None:
-            self._lines.append(dumps({**first, **record}))
-        else:
-            self._lines.append(self._render(None, "", {**first, **record}).encode())
+        self._lines.append(self._form({**first, **record}))
         if len(self._lines) >= BATCH:
             self.flush()
         elif self._timer is None:

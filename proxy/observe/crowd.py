@@ -29,12 +29,15 @@ class Crowd:
         log: Where it is said.
         callers: The connected ones.
         most: How many there may be.
+
+    Attributes:
+        most: How many there may be; may be set.
     """
 
     def __init__(self, log: FilteringBoundLogger, callers: Sized, most: int) -> None:
         self._log = log
         self._callers = callers
-        self._most = most
+        self.most = most
         self._starved = False
         self._silent_until = float("-inf")
 
@@ -50,8 +53,8 @@ class Crowd:
         """
         starved, self._starved = self._starved, False
         count = len(self._callers)
-        if now < self._silent_until or not (starved or count >= self._most):
+        if now < self._silent_until or not (starved or count >= self.most):
             return
         self._silent_until = now + AGAIN
         reason = NO_DESCRIPTOR if starved else NO_PLACE
-        self._log.warning("connections.full", connected=count, most=self._most, reason=reason)
+        self._log.warning("connections.full", connected=count, most=self.most, reason=reason)

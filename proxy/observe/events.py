@@ -1,7 +1,8 @@
 """
-Every event of tokens, credentials and issuers in the log, declared in one place.
+Every event of the log, declared in one place.
 
-The request's own line and its keys are `observe.access`'s.
+The lines of requests, `request.done` and `credential.used`, are `observe.access`'s and
+`observe.audit`'s.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Level = Literal["info", "warning", "error"]
+Level = Literal["debug", "info", "warning", "error"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,5 +115,100 @@ CALLER_EVENTS = (
     ),
 )
 """Of whoever calls."""
+
+PROCESS_EVENTS = (
+    Event(
+        "proxy.started",
+        "info",
+        "The proxy serves: the addresses callers and operators connect to (listen, admin).",
+    ),
+    Event(
+        "proxy.draining",
+        "info",
+        "The proxy is on its way down (reason: told, or handed over); what is in flight ends first.",
+    ),
+    Event("proxy.handing_over", "info", "A new process is started to take this one's place."),
+    Event(
+        "proxy.handed_over",
+        "info",
+        "The new process (pid) serves on the same sockets; this one ends what is in flight.",
+    ),
+    Event(
+        "proxy.handover_failed",
+        "error",
+        "The new process does not serve (reason); this one goes on.",
+    ),
+    Event(
+        "proxy.took_over", "info", "This process serves in the place of the one that started it."
+    ),
+    Event(
+        "socket.unused",
+        "warning",
+        "A socket passed to this process is not used (reason): no listener fits it, or it is none.",
+    ),
+    Event("proxy.stopped", "info", "The proxy has ended; nothing is written after this line."),
+    Event(
+        "limits.lowered",
+        "warning",
+        "The system allows too few open files for a limit of the settings; a lower one is in force.",
+    ),
+    Event(
+        "connections.full",
+        "warning",
+        "A caller could not connect: as many are connected as may be, or no file can be opened.",
+    ),
+    Event(
+        "certificate.reloaded", "info", "A listener's certificate has changed and is in use now."
+    ),
+    Event(
+        "certificate.rejected",
+        "warning",
+        "A listener's changed certificate or key cannot be used; the one before stays in use.",
+    ),
+    Event("certificate.expiring", "warning", "A listener's certificate ends within days."),
+    Event("certificate.expired", "warning", "A listener's certificate has ended."),
+    Event(
+        "log.dropped",
+        "warning",
+        "Log lines were lost because nobody read them fast enough (lines: how many).",
+    ),
+    Event(
+        "traces.lost",
+        "warning",
+        "Spans did not reach the collector (spans: how many, reason); told once a minute.",
+    ),
+    Event(
+        "traces.unavailable",
+        "warning",
+        "The environment asks for traces, and what makes them is not installed.",
+    ),
+    Event(
+        "audit.dropped",
+        "warning",
+        "Lines of the audit file were lost: they could not be written fast enough, or at all.",
+    ),
+    Event(
+        "coredumps.on", "debug", "A crash of this process may write its memory to a file (reason)."
+    ),
+    Event("internal.error", "error", "A bug: the traceback, and the request it happened in."),
+)
+"""Of the process and what it serves with."""
+
+CONFIG_EVENTS = (
+    Event("config.warning", "warning", "The configuration works, and something in it is doubtful."),
+    Event(
+        "config.reloaded",
+        "info",
+        "Another configuration serves: what asked for it (trigger: signal, file, request), its number"
+        " (generation), what changed, and the service users that have no token yet (without_token).",
+    ),
+    Event(
+        "config.rejected",
+        "error",
+        "What was read cannot be used (problems); what served before goes on.",
+    ),
+    Event("config.unchanged", "info", "What was read again is what serves already."),
+)
+"""Of the configuration."""
 
 LEVELS = {event.name: event.level for event in EVENTS}

@@ -120,7 +120,7 @@ class Exposition(Collector):
         yield from _upstreams(reading.upstreams)
         yield from _number(declared.LINES_DROPPED, reading.lines_dropped)
         yield from _number(declared.AUDIT_DROPPED, reading.audit_dropped)
-        yield from _number(declared.RELOAD_SUCCESSFUL, int(metrics.reload_successful))
+        yield from self._configuration()
         yield from _numbers(declared.BUILD, [(self._build, 1)])
 
     def _requests(self) -> Iterator[Metric]:
@@ -140,6 +140,14 @@ class Exposition(Collector):
         yield from _numbers(declared.CALLERS_DENIED, _labelled(metrics.denied))
         yield from _numbers(declared.CALLERS_REPORTED, _labelled(metrics.reported))
         yield from _numbers(declared.RATE_LIMITED, tuple(metrics.rate_limited.items()))
+
+    def _configuration(self) -> Iterator[Metric]:
+        metrics = self._metrics
+        yield from _number(declared.RELOAD_SUCCESSFUL, int(metrics.reload_successful))
+        reloaded = [((), metrics.reloaded_at)] if metrics.reloaded_at else []
+        yield from _numbers(declared.RELOADED_AT, reloaded)
+        yield from _number(declared.GENERATION, metrics.generation)
+        yield from _numbers(declared.RELOADS, _labelled(metrics.reloads))
 
     def _tokens(self, reading: Reading) -> Iterator[Metric]:
         metrics = self._metrics

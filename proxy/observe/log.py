@@ -1,5 +1,5 @@
 """
-Every event but the per-request line: structlog, JSON unless a terminal reads.
+Every event but the per-request line: structlog, in the form that is asked for.
 
 No credential reaches a line: values travel as `Secret`, what still bears a telling name is blanked
 here, and so is what looks like one in the text of an exception, which is nobody's to choose.
@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from proxy.observe.access import dumps, timestamp
-from proxy.observe.console import ConsoleRenderer, wants_colour, wants_console
+from proxy.observe.access import timestamp
+from proxy.observe.console import wants_colour, wants_console
+from proxy.observe.formats import event_form
 
 if TYPE_CHECKING:
     from collections.abc import Callable, MutableMapping
 
     from structlog.typing import FilteringBoundLogger, Processor, WrappedLogger
 
+    from proxy.observe.formats import LogFormat
     from proxy.observe.sink import LineSink
 
 __all__ = ["loss_notice", "make_logger", "wants_colour", "wants_console"]
@@ -111,7 +113,8 @@ def make_logger(
     sink: LineSink,
     wall: Callable[[], float],
     *,
-    console: bool,
+    console: bool = False,
+    style: LogFormat | None = None,
     colour: bool | None = None,
     level: int = logging.INFO,
 ) -> FilteringBoundLogger:
@@ -121,7 +124,8 @@ def make_logger(
     Args:
         sink: Where lines go.
         wall: Seconds since the epoch.
-        console: For a person rather than a machine.
+        console: For a person rather than a machine; short for that *style*.
+        style: The form of lines. Default: json.
         colour: Whether a person gets colours; by default, if standard output's reader wants them.
         level: The lowest level that is written.
     """
@@ -132,17 +136,18 @@ def make_logger(
         first = {"timestamp": timestamp(wall()), "level": event["level"], "event": event["event"]}
         return {**first, **event}
 
-    last: tuple[Processor, ...] = (
-        _tracebacks(),
-        blot,
-        structlog.processors.JSONRenderer(_to_json),
-    )
-    if console:
-        render = ConsoleRenderer(colour=wants_colour() if colour is None else colour)
-        last = (structlog.processors.format_exc_info, blot, render)
+    style = style or ("console" if console else "json")
+    form = event_form(style, colour=colour)
+
+    def render(
+        _logger: WrappedLogger, _method: str, event: MutableMapping[str, Any]
+    ) -> str | bytes:
+        return form(event)
+
+    explain: Processor = _tracebacks() if style == "json" else structlog.processors.format_exc_info
     logger: FilteringBoundLogger = structlog.wrap_logger(
         SinkLogger(sink),
-        processors=[structlog.processors.add_log_level, redact, stamp, *last],
+        processors=[structlog.processors.add_log_level, redact, stamp, explain, blot, render],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         context_class=dict,
         cache_logger_on_first_use=True,
@@ -159,21 +164,23 @@ def _tracebacks() -> Processor:
     )
 
 
-def _to_json(record: Any, **_: Any) -> bytes:
-    return dumps(record, default=repr)
-
-
 def loss_notice(
-    wall: Callable[[], float], *, console: bool, event: str = "log.dropped"
+    wall: Callable[[], float],
+    *,
+    console: bool = False,
+    style: LogFormat | None = None,
+    event: str = "log.dropped",
 ) -> Callable[[int], bytes]:
     """
     Return what a `Sink` writes once it can write again.
 
     Args:
         wall: Seconds since the epoch.
-        console: For a person rather than a machine; without colours.
+        console: For a person rather than a machine; short for that *style*.
+        style: The form of the line, without colours. Default: json.
         event: What it is called.
     """
+    form = event_form(style or ("console" if console else "json"), colour=False)
 
     def notice(lines: int) -> bytes:
         said = {
@@ -182,8 +189,6 @@ def loss_notice(
             "event": event,
             "lines": lines,
         }
-        if console:
-            return f"{ConsoleRenderer(colour=False)(None, '', said)}\n".encode()
-        return dumps(said) + b"\n"
+        return form(said) + b"\n"
 
     return notice

@@ -28,6 +28,7 @@ from proxy.errors import (
     MintUnavailable,
 )
 from proxy.observe.cells import RESULTS, Cell, RouteMetrics
+from proxy.observe.recent import Recent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,6 +39,9 @@ MINTED = "minted"
 FAILURES = (MintRejected, MintUnavailable, MintTimeout, CredentialInvalid)
 OUTCOMES = (MINTED, *(failure.code for failure in FAILURES))
 """How a mint can end: a token, or the code of the error."""
+
+RELOADS_END = ("reloaded", "unchanged", "rejected")
+"""What can become of an attempt to read the configuration anew."""
 
 DENIALS = (CallerUnauthenticated.code, CallerForbidden.code, CallerCheckUnavailable.code)
 """Why a caller can be turned away."""
@@ -184,6 +188,22 @@ RELOAD_SUCCESSFUL = Family(
     "gauge",
     "1 if the configuration was usable when it was last read, 0 if an older one goes on serving.",
 )
+RELOADED_AT = Family(
+    "authproxy_config_last_reload_success_timestamp_seconds",
+    "gauge",
+    "When the configuration that serves was read.",
+)
+GENERATION = Family(
+    "authproxy_config_generation",
+    "gauge",
+    "Number of the configuration that serves, from 1; each one that takes over counts up.",
+)
+RELOADS = Family(
+    "authproxy_config_reloads_total",
+    "counter",
+    "Attempts to read the configuration anew, by what became of them (outcome).",
+    ("outcome",),
+)
 LINES_DROPPED = Family(
     "authproxy_log_lines_dropped_total",
     "counter",
@@ -223,6 +243,9 @@ FAMILIES = (
     CALLERS_REPORTED,
     RATE_LIMITED,
     RELOAD_SUCCESSFUL,
+    RELOADED_AT,
+    GENERATION,
+    RELOADS,
     LINES_DROPPED,
     AUDIT_DROPPED,
     BUILD,
@@ -240,10 +263,14 @@ class Metrics:
         reported: Callers that report mode let through, likewise.
         rate_limited: Requests refused because of a limit, by its scope and name.
         reload_successful: Whether the configuration was usable when it was last read.
+        reloaded_at: When the one that serves was read, in seconds since the epoch; 0 if nobody said.
+        generation: Its number, from 1.
+        reloads: Attempts to read it anew, by outcome.
         unrouted: For requests that no route matched.
         routes: All others, by route, server address and service user.
         mints: Attempts by service user and outcome.
         mint_durations: What those took, by service user.
+        recent: The failures of late; for the status page, not scraped.
     """
 
     def __init__(self) -> None:
@@ -252,10 +279,14 @@ class Metrics:
         self.reported: defaultdict[str, int] = defaultdict(int, dict.fromkeys(DENIALS, 0))
         self.rate_limited: defaultdict[tuple[str, str], int] = defaultdict(int)
         self.reload_successful = True
+        self.reloaded_at = 0.0
+        self.generation = 1
+        self.reloads: defaultdict[str, int] = defaultdict(int, dict.fromkeys(RELOADS_END, 0))
         self.unrouted = RouteMetrics(("", "", ""), {}, {}, dict.fromkeys(RESULTS, 0))
         self.routes: dict[tuple[str, str, str], RouteMetrics] = {}
         self.mints: defaultdict[tuple[str, str], int] = defaultdict(int)
         self.mint_durations: defaultdict[str, Cell] = defaultdict(Cell)
+        self.recent = Recent()
         self._servers: dict[str, Cells] = {}
         self._clients: dict[tuple[str, str], Cells] = {}
         self._results: dict[str, dict[str, int]] = {}

@@ -4,6 +4,8 @@ Who may ask the admin listener, and who may change something.
 
 from __future__ import annotations
 
+import asyncio
+from base64 import b64encode
 from contextlib import asynccontextmanager
 from hashlib import sha256
 from types import SimpleNamespace
@@ -12,7 +14,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from proxy.admin.guard import PAGE, Guard
+from proxy.admin.guard import CHALLENGES, KEY, PAGE, Guard
 from proxy.admin.server import Admin
 from proxy.config.network import TcpAddress
 
@@ -54,15 +56,17 @@ async def listening(guard: Guard):
     """
     Yield a client of an admin listener with this guard, and its switch.
     """
-    state = SimpleNamespace(condition="revoked", name="dev", last_error="")
+    state = SimpleNamespace(condition="revoked", name="dev", last_error="", required=True)
     keeper = SimpleNamespace(ready=lambda: True, states=lambda: [state], state=lambda _: state)
     generation: Any = SimpleNamespace(keeper=keeper)
     switch: Any = FakeSwitch()
     server = Admin(lambda: generation, lambda: False, switch=switch, guard=guard)
     await server.start(TcpAddress("127.0.0.1", 0))
-    async with aiohttp.ClientSession(f"http://{server.address}") as client:
-        yield client, switch
-    await server.stop()
+    try:
+        async with aiohttp.ClientSession(f"http://{server.address}") as client:
+            yield client, switch
+    finally:
+        await server.stop()
 
 
 async def ask(client, method, path, **headers):
@@ -136,12 +140,14 @@ async def test_other_machines_change_nothing_without_a_key(path):
 @pytest.mark.parametrize("local", [True, False])
 async def test_a_key_opens_what_it_is_set_for(local):
     """
-    Any of the keys, by whichever address; without one only /livez and /readyz answer.
+    Any of the keys, as a Bearer or as a browser sends it after asking; without one only what
+    orchestrators ask answers.
     """
+    basic = {"Authorization": f"Basic {b64encode(b'anybody:old-key').decode()}"}
     async with listening(Guard(KEYS, local=local)) as (client, switch):
-        for headers in (GOOD, {"Authorization": "bearer old-key"}):
+        for headers in (GOOD, basic):
             assert (await ask(client, "POST", CHANGES[0], **headers))[0] == 200
-        for path in ("/livez", "/readyz"):
+        for path in ("/livez", "/readyz", "/startupz"):
             assert (await ask(client, "GET", path))[0] == 200
         status, text = await ask(client, "GET", "/readyz?verbose")
         assert (status, "dev" in text) == (200, False)
@@ -152,7 +158,11 @@ async def test_a_key_opens_what_it_is_set_for(local):
 
 @pytest.mark.parametrize(
     "value",
-    ["", "Bearer", "Bearer ", "Bearer wrong", "Basic new-key", "new-key", "Bearer new-key2", "Bearer n\xe4"],
+    [
+        "", "Bearer", "Bearer ", "Bearer wrong", "Basic new-key", "new-key", "Bearer new-key2", "Bearer n\xe4",
+        "Basic", "Basic !", "Basic " + b64encode(b"new-key").decode(), "Basic " + b64encode(b"new-key:").decode(),
+        "Digest " + b64encode(b"a:new-key").decode(),
+    ],
 )  # fmt: skip
 @pytest.mark.parametrize(
     ("method", "path"),
@@ -169,8 +179,8 @@ async def test_without_the_key_nothing_is_told(method, path, value):
         text = await response.text()
 
     assert response.status == 401
-    assert response.headers["WWW-Authenticate"] == "Bearer"
-    assert text == "send the admin key: Authorization: Bearer KEY\n"
+    assert response.headers.getall("WWW-Authenticate") == list(CHALLENGES)
+    assert text == KEY
     assert switch.done == []
 
 
@@ -206,3 +216,121 @@ async def test_this_machine_reads(host):
         client.get("/no-such-page", headers={"Host": host}) as response,
     ):
         assert response.status == 404
+
+
+OWN = "http://127.0.0.1:9090"
+PAGES = [
+    pytest.param(
+        {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}, id="cross site"
+    ),
+    pytest.param(
+        {"Origin": "http://127.0.0.1:8000", "Sec-Fetch-Site": "same-site"}, id="other port"
+    ),
+    pytest.param({"Origin": "http://localhost:9090"}, id="other name of this machine"),
+    pytest.param({"Origin": "null", "Sec-Fetch-Site": "same-origin"}, id="null"),
+    pytest.param({"Origin": "null"}, id="null alone"),
+    pytest.param({"Origin": ""}, id="empty"),
+    pytest.param({"Origin": "https://127.0.0.1:9090"}, id="https by an old browser"),
+    pytest.param({"Origin": f"{OWN}/"}, id="no origin"),
+    pytest.param({"Origin": OWN, "Sec-Fetch-Site": "none"}, id="typed, which no POST is"),
+    pytest.param({"Origin": OWN, "Sec-Fetch-Site": "cross-site"}, id="contradiction"),
+    pytest.param({"Origin": "http://evil.com", "Host": "evil.com"}, id="rebound"),
+    pytest.param(
+        {
+            "Origin": "http://evil.com:9090",
+            "Host": "evil.com:9090",
+            "Sec-Fetch-Site": "same-origin",
+        },
+        id="rebound, sure of itself",
+    ),
+    pytest.param(
+        {
+            "Origin": "https://evil.example",
+            "Content-Type": "application/x-www-form-urlencoded",
+            "Sec-Fetch-Mode": "navigate",
+        },
+        id="form",
+    ),
+]
+
+
+@pytest.mark.parametrize("headers", PAGES)
+async def test_no_page_but_our_own_changes_anything(headers):
+    """
+    Whatever it says of itself: only a request from this very origin, under a name that nobody owns.
+    """
+    async with listening(Guard()) as (client, switch):
+        sent = {"Host": "127.0.0.1:9090", **headers}
+        assert await ask(client, "POST", CHANGES[0], **sent) == (403, PAGE)
+
+    assert switch.done == []
+
+
+@pytest.mark.parametrize(
+    ("headers", "guard"),
+    [
+        ({"Host": "127.0.0.1:9090", "Origin": OWN, "Sec-Fetch-Site": "same-origin"}, Guard()),
+        ({"Host": "localhost:9090", "Origin": "http://localhost:9090"}, Guard()),
+        (
+            {"Host": "ops.acme.com", "Origin": "http://ops.acme.com", **GOOD},
+            Guard(KEYS, local=False),
+        ),
+        (
+            {
+                "Host": "ops.acme.com",
+                "Origin": "https://ops.acme.com",
+                "Sec-Fetch-Site": "same-origin",
+                **GOOD,
+            },
+            Guard(KEYS, local=False),
+        ),
+    ],
+    ids=["status page", "older browser", "with a key", "behind TLS"],
+)
+async def test_our_own_page_changes_things(headers, guard):
+    """
+    Its Origin is the Host it came by.
+    """
+    async with listening(guard) as (client, switch):
+        assert (await ask(client, "POST", CHANGES[1], **headers))[0] == 200
+
+    assert switch.done == [("allow", "dev", "127.0.0.1")]
+
+
+async def test_a_key_that_a_browser_adds_by_itself_opens_nothing_for_other_pages():
+    """
+    HTTP Basic is added by browsers to whatever goes to the origin: a form of another page too.
+    """
+    basic = {"Authorization": f"Basic {b64encode(b':new-key').decode()}"}
+    async with listening(Guard(KEYS, local=False)) as (client, switch):
+        for foreign in ({"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
+            assert await ask(client, "POST", CHANGES[0], **basic, **foreign) == (403, PAGE)
+
+    assert switch.done == []
+
+
+async def test_a_page_with_two_hosts_is_refused():
+    """
+    Which one the Origin must equal is not guessed at.
+    """
+    async with listening(Guard()) as (client, switch):
+        reader, writer = await asyncio.open_connection(client._base_url.host, client._base_url.port)
+        head = (
+            "POST /service-users/dev/revoke HTTP/1.1\r\nHost: a\r\nHost: b\r\nOrigin: http://a\r\n"
+        )
+        writer.write(f"{head}Content-Length: 0\r\nConnection: close\r\n\r\n".encode())
+        answer = await reader.read()
+        writer.close()
+        await writer.wait_closed()
+
+    assert answer.split()[1] in (b"400", b"403")
+    assert switch.done == []
+
+
+async def test_an_empty_key_is_none():
+    """
+    Not even if somebody has made a digest of it.
+    """
+    async with listening(Guard((sha256(b"").digest(),))) as (client, _):
+        assert (await ask(client, "GET", "/status.json"))[0] == 401
+        assert (await ask(client, "GET", "/status.json", Authorization="Basic Og=="))[0] == 401

@@ -122,7 +122,7 @@ async def test_a_person_reads_it_as_other_events(lines):
     """
     One line for the console, control characters escaped.
     """
-    audit = AuditLog(lines, lambda: 0.25, asyncio.get_running_loop(), KEY, console=True)
+    audit = AuditLog(lines, lambda: 0.25, asyncio.get_running_loop(), KEY, style="console")
     audit.write({"path": "/\x1b[2J"})
     audit.flush()
 

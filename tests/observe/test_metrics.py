@@ -434,3 +434,23 @@ async def test_the_global_registry_is_left_alone(metrics):
         assert not elsewhere & {family.name for family in FAMILIES}
     finally:
         prometheus_client.REGISTRY.unregister(other)
+
+
+async def test_a_configuration_is_told_by_time_number_and_attempts(metrics):
+    """
+    When the one that serves was read, its number, and what became of attempts to read it anew.
+    """
+    samples = await told(metrics)
+    assert samples["authproxy_config_generation"] == {labelled(): 1}
+    assert "authproxy_config_last_reload_success_timestamp_seconds" not in samples
+    outcomes = {dict(each)["outcome"] for each in samples["authproxy_config_reloads_total"]}
+    assert outcomes == {"reloaded", "unchanged", "rejected"}
+
+    metrics.reloaded_at, metrics.generation = 1_700_000_000.5, 3
+    metrics.reloads["reloaded"] += 2
+    samples = await told(metrics)
+
+    stamp = samples["authproxy_config_last_reload_success_timestamp_seconds"]
+    assert stamp == {labelled(): 1_700_000_000.5}
+    assert samples["authproxy_config_generation"] == {labelled(): 3}
+    assert samples["authproxy_config_reloads_total"][labelled(outcome="reloaded")] == 2
