@@ -9,7 +9,7 @@ T ?= tests
 B ?= all
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check fmt lint types imports bench clean
+.PHONY: help demo run test check fmt lint types imports docs bench clean
 
 help: ## List the goals
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -21,7 +21,7 @@ run: $(VENV)/.run ## Serve proxy.yaml
 	$(BIN)/authproxy run
 
 test: $(VENV)/.check ## Run the tests; T=tests/core runs some
-	$(BIN)/pytest -q $(T)
+	PYTHONHASHSEED=0 $(BIN)/pytest -q -n 2 --dist loadfile $(T)
 
 check: $(VENV)/.check lint types imports ## Everything CI runs: format, lint, types, imports, tests with coverage
 	PYTHONHASHSEED=0 $(BIN)/pytest -q -n 2 --dist loadfile --cov --cov-report=term:skip-covered
@@ -39,6 +39,9 @@ imports: $(VENV)/.check ## Imports point one way
 fmt: $(VENV)/.check ## Fix what can be fixed
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
+
+docs: $(VENV)/.run ## Write docs/reference anew from the program
+	$(BIN)/python -m tools.reference
 
 bench: $(VENV)/.check ## Compare with other proxies on this machine; B=small_get asks one question
 	$(BIN)/python -m bench $(B)

@@ -1,5 +1,5 @@
 """
-What is kept of a request that has ended: its counts and its one line.
+What is kept of a request that has ended: its counts, its one line, and if it failed, that.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from proxy.wire.turn import CALLER_LEFT
 if TYPE_CHECKING:
     from proxy.core.token import Token
     from proxy.errors import ProxyError
-    from proxy.generation import Errand, Lane
+    from proxy.generation import Errand, Generation, Lane
     from proxy.known import Known
     from proxy.observe.cells import RouteMetrics
     from proxy.wire.downstream import Downstream
@@ -28,11 +28,13 @@ class Ended(Protocol):
     caller_name: str | None
     errand: Errand | None
     error: ProxyError | None
+    generation: Generation
     known: Known
     lane: Lane | None
     method: bytes
     target: bytes
     request_id: str
+    trace: str | None
     upstream_id: bytes
     started: float
     forwarded: float
@@ -48,7 +50,7 @@ class Ended(Protocol):
 
 def account(request: Ended, unrouted: RouteMetrics, now: float) -> dict[str, Any]:
     """
-    Count a request and return its line, keys in the contract's order.
+    Count a request and return its line, keys in the contract's order; note its failure.
 
     Args:
         request: It has ended.
@@ -64,7 +66,7 @@ def account(request: Ended, unrouted: RouteMetrics, now: float) -> dict[str, Any
         why = _why(request)
     line = {
         "request_id": request.request_id,
-        "trace_id": request.known.trace,
+        "trace_id": request.trace,
         "client": request.caller.peer,
         "caller": request.caller_name,
         "method": None,
@@ -101,6 +103,8 @@ def account(request: Ended, unrouted: RouteMetrics, now: float) -> dict[str, Any
         line["token_ms"] = milliseconds(request.token_wait)
     if request.upstream_id:
         line["upstream_request_id"] = request.upstream_id[:128].decode("ascii", "replace")
+    if why is not None or status >= 500:
+        request.generation.metrics.recent.note(line, now)
     return line
 
 

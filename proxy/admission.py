@@ -8,13 +8,23 @@ once more when the answer is there; nothing has gone upstream before.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from proxy.callers.registry import NOBODY
 from proxy.callers.verifier import PENDING
-from proxy.errors import CallerCheckUnavailable, Internal
+from proxy.core.forward_errors import ForwardUnauthenticated
+from proxy.core.target import parse_authority, parse_host, with_path
+from proxy.errors import (
+    BadRequest,
+    CallerCheckUnavailable,
+    CallerForbidden,
+    CallerUnauthenticated,
+    Internal,
+)
 from proxy.tasks import spawn
 from proxy.wire.exchange import Exchange
+from proxy.wire.peer import local_address
 
 if TYPE_CHECKING:
     from proxy.callers.registry import Identity
@@ -33,6 +43,7 @@ class Admission(Exchange):
         asked: What came of asking who calls; None if nobody was asked.
         caller_name: Who calls; None for nobody known.
         doubt: Why nobody could be asked; None if somebody could.
+        is_forward: It is in forward mode (`core.forward`).
     """
 
     __slots__ = (
@@ -42,6 +53,7 @@ class Admission(Exchange):
         "errand",
         "gateway",
         "generation",
+        "is_forward",
         "known",
         "request_id",
     )
@@ -52,8 +64,36 @@ class Admission(Exchange):
     errand: Errand | None
     gateway: House
     generation: Generation
+    is_forward: bool
     known: Known
     request_id: str
+
+    def _pass_door(self) -> None:
+        """
+        See whether the listener takes the request, and whether that is in forward mode: it asks for
+        a URL that is not the proxy's own.
+
+        Raises:
+            CallerForbidden: It does not take it.
+        """
+        fields, listener = self.fields, self.caller.listener
+        door, routes = self.generation.doors[listener], self.generation.forward
+        unwelcome = self.known.unwelcome
+        if self.method == b"CONNECT":
+            return  # whoever sends it is to read why it is not served
+        if self.target[:1] != b"/":
+            with suppress(BadRequest):  # it is answered as what it is
+                asked = parse_authority(self.target)
+                if fields.host:
+                    _ = parse_host(fields.host)  # RFC 9112 §3.2: malformed, though it says nothing
+                if door.is_own(asked, local_address(self.caller.transport), routes.names):
+                    unwelcome = door.refusal(asked.host, fields.aside)
+                else:
+                    unwelcome = door.unmannerly(fields.aside)
+                    self.is_forward = True
+                    self.target = with_path(self.target)
+        if unwelcome:
+            self._deny(CallerForbidden(unwelcome))
 
     def _admit(self, rule: Rule | None) -> bool:
         """
@@ -91,6 +131,8 @@ class Admission(Exchange):
         """
         denial = rule.denial(self.caller_name)
         if denial is not None:
+            if self.is_forward and isinstance(denial, CallerUnauthenticated):
+                denial = ForwardUnauthenticated(denial.reason)
             self._deny(self.doubt or denial, enforced=rule.enforced)
 
     def _deny(self, error: ProxyError, *, enforced: bool = True) -> None:

@@ -20,8 +20,9 @@ import aiohttp
 
 from proxy.config.load import load
 from proxy.errors import ConfigError
-from proxy.runtime import Runtime, Surroundings, real_clock
+from proxy.runtime import Runtime
 from proxy.sandbox.server import Sandbox
+from proxy.surroundings import Surroundings, real_clock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

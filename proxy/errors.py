@@ -17,9 +17,10 @@ Every error this project raises on purpose.
     ├─ Overloaded · proxy 503
     └─ Internal · proxy 500                                         a bug; the traceback is logged
 
-A class stands here only if somebody catches it or it has a code of its own. What a caller reads
-(`title`, `detail`) is fixed per class; what happened in this case (`reason`) is for the log and
-never holds a secret, an upstream's address or bytes a parser choked on.
+A class stands here only if somebody catches it or it has a code of its own; what is said otherwise
+in forward mode stands in `core.forward_errors`. What a caller reads (`title`, `detail`, a `hint`
+where clients show no body) is fixed per class; what happened in this case (`reason`) is for the log
+and never holds a secret, an upstream's address or bytes a parser choked on.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ class ProxyError(Exception):
     blame: ClassVar[Blame] = "proxy"
     title: ClassVar[str] = "Internal error"
     detail: ClassVar[str] = "The proxy failed; its log has the reason under this request id."
+    hint: ClassVar[str] = ""
 
     def __init__(self, reason: str = "", *, retry_after: float | None = None) -> None:
         super().__init__(reason or self.title)

@@ -22,7 +22,15 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from proxy.account import account
-from proxy.addition import PRIVATE, location_lines, needs_no_mark, upstream_id, watched
+from proxy.addition import (
+    PRIVATE,
+    location_lines,
+    needs_no_mark,
+    tell_echo,
+    timing_line,
+    upstream_id,
+    watched,
+)
 from proxy.admission import Admission
 from proxy.core.decide import id_line
 from proxy.core.problem import problem
@@ -31,7 +39,6 @@ from proxy.errors import (
     BadRequest,
     BodyTooLarge,
     CallerCheckUnavailable,
-    CallerForbidden,
     NoRoute,
     Overloaded,
     ProxyError,
@@ -58,7 +65,12 @@ if TYPE_CHECKING:
 class Gateway(House):
     """
     Makes a `Request` of each head that has come.
+
+    Attributes:
+        request_class: What it makes; may be set.
     """
+
+    request_class: type[Request]
 
     def exchange(
         self, caller: Downstream, method: bytes, target: bytes, fields: RequestFields
@@ -66,7 +78,7 @@ class Gateway(House):
         """
         Take a request whose head is complete.
         """
-        return Request(self, caller, method, target, fields)
+        return self.request_class(self, caller, method, target, fields)
 
 
 class Request(Admission):
@@ -86,6 +98,7 @@ class Request(Admission):
         "token",
         "token_from",
         "token_wait",
+        "trace",
         "upstream_id",
     )
 
@@ -104,9 +117,11 @@ class Request(Admission):
         if known is None or known.generation is not generation:
             known = fields.note = Known(generation, fields, caller.listener)
         self.known = known
+        self.trace = known.trace
         self.request_id = known.request_id or gateway.request_ids()
         self.lane: Lane | None = None
         self.errand = None
+        self.is_forward = False
         self.caller_name = None
         self.asked = self.doubt = None
         self.token: Token | None = None
@@ -165,15 +180,16 @@ class Request(Admission):
         is known who calls.
         """
         fields, generation, known = self.fields, self.generation, self.known
-        if known.unwelcome:
-            self._deny(CallerForbidden(known.unwelcome))
+        if known.unwelcome or self.target[:1] != b"/":
+            self._pass_door()
         guarded = generation.entrances[self.caller.listener].rule is not None
         if self.method == b"OPTIONS" and for_the_gateway(self.target, fields):
             self._answer_options(guarded=guarded)
             return None
         path, mark, query = self.target.partition(b"?")
         try:
-            self.errand = errand = generation.errand(self.method, path, fields)
+            find = generation.forwarded if self.is_forward else generation.errand
+            self.errand = errand = find(self.method, path, fields)
         except (NoRoute, BadRequest):
             if guarded and not self._admit(None):  # which routes there are is not for everybody
                 return None
@@ -289,33 +305,24 @@ class Request(Admission):
         named = upstream_id(response, self.request_id, self.watched)
         self.upstream_id = named or self.upstream_id
         lines = id_line(self.request_id)
-        if self.lane is not None and self.lane.plan.way_back is not None:
-            lines += location_lines(response, self.lane.plan.way_back)
+        if self.lane is not None and self.errand is not None:
+            plan, way_back = self.lane.plan, self.errand.way_back
+            if way_back is not None:
+                lines += location_lines(response, way_back)
+            if plan.server_timing:
+                lines += timing_line(self, self.gateway.now())
         return lines if needs_no_mark(response, self.known, self.method) else lines + PRIVATE
 
     def echoed(self) -> ProxyError | None:
         """
-        Count once that the response repeats the token, tell of it unless the route's upstream did a
-        moment ago too, and block the response if its route says so.
+        Tell once that the response repeats the token, and block it if its route says so.
         """
         lane = self.lane
         assert lane is not None
-        policy = lane.plan.token_echo
         if not self.echo_told:
             self.echo_told = True
-            lane.metrics.echoes += 1
-            route, user = lane.metrics.name, lane.plan.service_user
-            suppressed = self.gateway.echoes.suppressed((route, user, policy))
-            if suppressed is not None:
-                self.gateway.log.warning(
-                    "token.echoed",
-                    request_id=self.request_id,
-                    route=route,
-                    service_user=user,
-                    action=policy,
-                    suppressed=suppressed,
-                )
-        if policy == "block":
+            tell_echo(self.gateway, lane, self.request_id)
+        if lane.plan.token_echo == "block":
             return UpstreamProtocol("token_echoed: the response repeats the service user's token")
         return None
 
@@ -388,3 +395,6 @@ class Request(Admission):
         for meter in self.meters:
             meter.leave()
         gateway.access.write(account(self, gateway.metrics.unrouted, gateway.now()))
+
+
+Gateway.request_class = Request

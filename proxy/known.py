@@ -19,6 +19,7 @@ from proxy.core.headers import (
     AUTHORIZATION,
     REQUEST_ID,
     TRACE_PARENT,
+    TRACE_STATE,
     VIA,
     names_hop,
     valid_request_id,
@@ -32,10 +33,14 @@ if TYPE_CHECKING:
     from proxy.wire.downstream import Downstream
     from proxy.wire.request import RequestFields
 
-# W3C Trace Context §3.2: version, trace-id, parent-id, flags
-TRACE = re.compile(rb"(?!ff)[0-9a-f]{2}-((?!0{32})[0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?\Z")
+# W3C Trace Context §3.2: version, trace-id, parent-id, flags; more after them in versions to come
+TRACE = re.compile(
+    rb"(?!ff|00.{53}.)[0-9a-f]{2}"
+    rb"-((?!0{32})[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?\Z"
+)
 
 NOTHING: Final[frozenset[bytes]] = frozenset()
+TRACE_CONTEXT: Final = frozenset((TRACE_PARENT, TRACE_STATE))
 OWN_AUTHORIZATION: Final = frozenset((AUTHORIZATION,))
 
 
@@ -49,6 +54,8 @@ class Known:
         request_id: The caller's own; empty if it brings none worth keeping.
         names_itself: Its line with that id travels.
         trace: The trace it belongs to.
+        parent: The traceparent that says so.
+        astray: It has a trace context that says nothing, and that does not travel.
         loops: It has come through this very proxy before.
         caller: Who calls, by name; None for nobody known. Worked out only where it matters.
         until: Until when that is so, in boot-clock seconds; long ago if it is not worked out.
@@ -62,6 +69,7 @@ class Known:
     """
 
     __slots__ = (
+        "astray",
         "bare",
         "brought",
         "caller",
@@ -73,6 +81,7 @@ class Known:
         "loops",
         "names_itself",
         "ours",
+        "parent",
         "request_id",
         "trace",
         "until",
@@ -85,6 +94,7 @@ class Known:
         self.request_id = ""
         self.names_itself = False
         self.trace: str | None = None
+        self.parent = b""
         self.caller: str | None = None
         self.until = -math.inf
         self.ours = generation.entrances[listener].takes_authorization
@@ -97,7 +107,7 @@ class Known:
             self.last = last_lines(fields, generation.via)
         self.lane: Lane | None = None
         self.lines = b""
-        ids = 0
+        ids = parents = states = 0
         for name, value, index in fields.aside:
             if name == AUTHORIZATION:
                 self.brought += 1
@@ -110,8 +120,15 @@ class Known:
             elif name == VIA:
                 # RFC 9110 §7.6.3: the pseudonym is this process's own
                 self.loops |= names_hop(value, generation.via)
-            elif name == TRACE_PARENT and (found := TRACE.match(value)):
-                self.trace = found[1].decode("ascii")
+            elif name == TRACE_PARENT:
+                parents += 1
+                self.parent = value
+            elif name == TRACE_STATE:
+                states += 1
+        if parents == 1 and (found := TRACE.match(self.parent)):
+            self.trace = found[1].decode("ascii")
+        # W3C Trace Context §3.2.2 and §4.3: what cannot be read is not passed on, state and all
+        self.astray = self.trace is None and bool(parents or states)
         if ids > 1:
             self.request_id = ""
             self.names_itself = False
@@ -122,6 +139,8 @@ class Known:
         """
         if self.lane is not lane:
             also = OWN_AUTHORIZATION if self.ours else NOTHING
+            if self.astray:
+                also |= TRACE_CONTEXT
             self.lines = travelling(lane.plan, fields, keep_id=self.names_itself, also=also)
             self.lane = lane
         return self.lines

@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import click
 
-from proxy.cli.revoke import change, key_option
+from proxy.cli.admin import key_option
+from proxy.cli.names import service_users
+from proxy.cli.revoke import change
 from proxy.cli.terminal import config_option
 
 
 @click.command("allow", short_help="Undo revoke: get tokens for a service user again.")
-@click.argument("name")
+@click.argument("name", shell_complete=service_users)
 @config_option
 @key_option
 @click.pass_context

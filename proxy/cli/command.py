@@ -7,6 +7,7 @@ command line is wrong.
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -22,14 +23,28 @@ VERBS = {
     "audit": "audit",
     "explain": "explain",
     "token": "token",
+    "curl": "curl",
+    "exec": "exec",
+    "init": "init",
+    "status": "status",
+    "reload": "reload",
     "health": "health",
     "revoke": "revoke",
     "allow": "allow",
     "schema": "schema",
     "sandbox": "sandbox",
     "demo": "demo",
+    "completion": "completion",
 }
-"""Verb → module in this folder, in the order help lists them."""
+"""Verb → module in this folder."""
+
+GROUPS = {
+    "Serve": ("run", "demo", "sandbox"),
+    "Configure": ("init", "check", "audit", "explain", "schema"),
+    "Develop": ("curl", "exec", "token", "completion"),
+    "Operate a running proxy": ("status", "reload", "health", "revoke", "allow"),
+}
+"""How help lists the verbs; one that is not here comes last."""
 
 
 class Verbs(click.Group):
@@ -53,10 +68,31 @@ class Verbs(click.Group):
         command: click.Command = module.command
         return command
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """
+        Write the verbs by what they are for.
+        """
+        grouped = {verb for verbs in GROUPS.values() for verb in verbs}
+        rest = tuple(verb for verb in VERBS if verb not in grouped)
+        wide = max(map(len, VERBS))
+        most = formatter.width - 6 - wide
+        for title, verbs in (*GROUPS.items(), ("Other", rest)):
+            commands = ((verb, self.get_command(ctx, verb)) for verb in verbs)
+            rows = [
+                (f"{verb:<{wide}}", each.get_short_help_str(most))
+                for verb, each in commands
+                if each
+            ]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
+
     def invoke(self, ctx: click.Context) -> Any:
         """
         Run, and end as the table at the head says.
         """
+        if os.environ.get("NO_COLOR"):  # no-color.org
+            ctx.color = False
         try:
             return super().invoke(ctx)
         except ConfigError as error:

@@ -23,7 +23,7 @@ from proxy.core.label import key_id
 from proxy.credentials import compile_users
 from proxy.errors import ConfigError, CredentialInvalid
 from proxy.problem import Problem
-from proxy.runtime import real_clock
+from proxy.surroundings import real_clock
 from proxy.tokens.issuers import Issuers
 
 if TYPE_CHECKING:

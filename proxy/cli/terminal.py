@@ -30,6 +30,7 @@ def config_option(function: F) -> F:
         "-c",
         "--config",
         metavar="FILE",
+        type=click.Path(allow_dash=True),
         help="proxy.yaml; - for standard input. Else $AUTHPROXY_CONFIG, ./proxy.yaml, "
         "/etc/authproxy/proxy.yaml, or the AUTHPROXY_ variables alone.",
     )(function)

@@ -64,6 +64,10 @@ class Entrance:
     takes_authorization: bool = False
 
 
+CLOSED = Entrance("closed", Rule(frozenset()))
+"""What a listener that is no more has become: nobody may use it."""
+
+
 def rule(names: Iterable[str] | None, mode: str) -> Rule | None:
     """
     Return the rule that `callers` and `mode` of a listener or route make; None without callers.

@@ -9,11 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Literal, NamedTuple, Protocol, TypeVar
 
+from proxy.core.forward_errors import TunnelNotSupported
 from proxy.core.headers import REQUEST_ID
 from proxy.core.target import Target, below, join, parse_target, readings
 from proxy.errors import BadRequest, MethodNotSupported, NoRoute
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from proxy.core.admit import Rule
     from proxy.core.location import WayBack
     from proxy.core.route import Fields, Route, Table
@@ -50,6 +53,7 @@ class Plan:
         set_lines: Header lines the route adds.
         token_echo: What becomes of a response that repeats the token it was asked for with.
         way_back: How addresses in responses become the proxy's own; None to leave them.
+        server_timing: Responses say how long they took.
     """
 
     upstream: str
@@ -65,6 +69,7 @@ class Plan:
     set_lines: bytes = b""
     token_echo: TokenEcho = "redact"
     way_back: WayBack | None = None
+    server_timing: bool = False
 
 
 class Decision(NamedTuple, Generic[T]):
@@ -94,16 +99,43 @@ def decide(
         BadRequest: No URL, or one that servers on the way may read as another route's.
         NoRoute: Nothing matches.
     """
-    if method in UNSUPPORTED:
-        raise MethodNotSupported(f"{method.decode()} is not served")
+    check_method(method)
     target = parse_target(raw_target, host_field)
-    route = table.find(method, target.host, target.path, fields)
-    for reading in readings(target.path):
-        if table.find(method, target.host, reading, fields) is not route:
-            raise BadRequest("the path reads as another route's once it is normalised")
+    route = settled(lambda path: table.find(method, target.host, path, fields), target.path)
     if route is None:
         raise NoRoute("no route matches host, path, method and headers")
     return Decision(route, target)
+
+
+def check_method(method: bytes) -> None:
+    """
+    See that a token can be attached to a request of this method.
+
+    Raises:
+        MethodNotSupported: CONNECT or TRACE.
+    """
+    if method == b"CONNECT":
+        raise TunnelNotSupported("CONNECT is not served: nothing can be attached within a tunnel")
+    if method in UNSUPPORTED:
+        raise MethodNotSupported(f"{method.decode()} is not served")
+
+
+def settled(find: Callable[[bytes], Route[T] | None], path: bytes) -> Route[T] | None:
+    """
+    Return the route that a path falls into, in all its readings.
+
+    Args:
+        find: Returns the route of one of them.
+        path: As it came.
+
+    Raises:
+        BadRequest: Some server may take the path for another route's.
+    """
+    route = find(path)
+    for reading in readings(path):
+        if find(reading) is not route:
+            raise BadRequest("the path reads as another route's once it is normalised")
+    return route
 
 
 def upstream_target(plan: Plan, prefix: bytes, target: Target) -> bytes:

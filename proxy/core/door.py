@@ -20,16 +20,19 @@ from __future__ import annotations
 
 import hmac
 from dataclasses import dataclass, field
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING, Final
 
 from proxy.core.address import embedded, kind
 from proxy.core.headers import ORIGIN, SEC_FETCH_SITE
-from proxy.core.target import parse_host
+from proxy.core.target import PORTS, parse_host
 from proxy.errors import BadRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+    from ipaddress import IPv4Address
+
+    from proxy.core.target import Authority
 
 TELLING: Final = frozenset((ORIGIN, SEC_FETCH_SITE))
 
@@ -57,6 +60,8 @@ LONGEST_REMEMBERED: Final = 262
 LONGEST_SHOWN: Final = 100
 """Bytes of a host that go to the log."""
 
+LOCALHOST: Final = b"localhost"
+
 PAGE: Final = "a browser's page sent it; browsers: allow on the listener lets those in"
 
 
@@ -69,6 +74,7 @@ class Door:
         names: Hosts it answers to, in lower case; None for all.
         suffixes: The same of all hosts that end so, each with its dot.
         unclaimable: It also answers to hosts that are nobody's in the public DNS.
+        own: Hosts that the proxy is known by here, in lower case.
         browsers: It takes what pages send.
         required: Lower-case name and value of a header every request must bring.
     """
@@ -76,6 +82,7 @@ class Door:
     names: frozenset[bytes] | None = None
     suffixes: tuple[bytes, ...] = ()
     unclaimable: bool = False
+    own: frozenset[bytes] = frozenset()
     browsers: bool = False
     required: tuple[bytes, bytes] | None = None
     _judged: dict[bytes, str] = field(default_factory=dict, repr=False, compare=False)
@@ -91,13 +98,51 @@ class Door:
         why = self._judged.get(host)
         if why is None:
             why = self._judge(host)
-        if why:
-            return why
+        return why or self.unmannerly(aside)
+
+    def unmannerly(self, aside: Iterable[tuple[bytes, bytes, int]]) -> str:
+        """
+        Return why a request is not taken, whatever its host; empty if it is.
+
+        That is all there is to ask in forward mode: no page can send an absolute-form to what its
+        browser does not use as a proxy, and which hosts are answered for is for the routes to say.
+
+        Args:
+            aside: As for `refusal`.
+        """
         if not self.browsers:
             for name, value, _ in aside:
                 if name in TELLING and (name == ORIGIN or value not in HARMLESS_SITES):
                     return PAGE
         return "" if self.required is None else _misses(self.required, aside)
+
+    def is_own(
+        self,
+        asked: Authority,
+        local: tuple[bytes, int] | None,
+        is_routed: Callable[[Authority], bool],
+    ) -> bool:
+        """
+        Return whether an absolute-form target asks for the proxy itself, as if it were the server
+        (RFC 9112 §3.2.2): by the address it is connected to, or by a name of its own that no route
+        is for.
+
+        Args:
+            asked: Whom it asks for.
+            local: The proxy's address and port of this connection; None on a Unix socket.
+            is_routed: Says whether a route is for a host and port in forward mode.
+        """
+        address = _address(asked.host)
+        loopback = asked.host == LOCALHOST or (address is not None and address.is_loopback)
+        if local is not None and asked.port == local[1]:
+            here = _address(local[0])
+            if here is not None and (
+                address == here or (asked.host == LOCALHOST and here.is_loopback)
+            ):
+                return True
+        elif loopback or asked.port != PORTS[asked.scheme]:
+            return False  # another program's port on this machine, or somewhere else's
+        return asked.host in self.own and not is_routed(asked)
 
     def _judge(self, host: bytes) -> str:
         if self.names is None or self._answers_to(host, self.names):
@@ -127,6 +172,14 @@ def _misses(required: tuple[bytes, bytes], aside: Iterable[tuple[bytes, bytes, i
     if hmac.compare_digest(brought, right):
         return ""
     return f"it does not bring the {wanted.decode()} that the listener requires"
+
+
+def _address(host: bytes) -> IPv4Address | IPv6Address | None:
+    try:
+        ip = ip_address(host.decode("ascii").strip("[]"))
+    except ValueError:
+        return None
+    return (ip.ipv4_mapped or ip) if isinstance(ip, IPv6Address) else ip
 
 
 def unclaimable(host: bytes) -> bool:

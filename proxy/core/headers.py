@@ -18,11 +18,21 @@ REQUEST_ID = b"x-request-id"
 VIA = b"via"
 MAX_FORWARDS = b"max-forwards"
 TRACE_PARENT = b"traceparent"
+TRACE_STATE = b"tracestate"
 ORIGIN = b"origin"
 SEC_FETCH_SITE = b"sec-fetch-site"
 
 LOOKED_AT = frozenset(
-    (AUTHORIZATION, REQUEST_ID, VIA, MAX_FORWARDS, TRACE_PARENT, ORIGIN, SEC_FETCH_SITE)
+    (
+        AUTHORIZATION,
+        REQUEST_ID,
+        VIA,
+        MAX_FORWARDS,
+        TRACE_PARENT,
+        TRACE_STATE,
+        ORIGIN,
+        SEC_FETCH_SITE,
+    )
 )
 
 # Where a request came from is told by whoever is trusted to; a caller's word is not passed on.

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from proxy.core.decide import STEM
-from proxy.core.target import ORIGIN_FORM, Target, below, join, readings
+from proxy.core.target import ORIGIN_FORM, Target, below, join, readings, stem
 from proxy.errors import BadRequest
 
 if TYPE_CHECKING:
@@ -89,10 +89,10 @@ class WayBack:
         """
         Return the proxy's path that leads to this one of the upstream; None if there is none.
         """
-        stem = self.base + (self.prefix if self.rewrite is None else self.rewrite)
-        if not below(path, stem) or ORIGIN_FORM.match(path) is None:
+        part = stem(self.base, self.rewrite, self.prefix)
+        if not below(path, part) or ORIGIN_FORM.match(path) is None:
             return None
-        rest = path[len(stem) :]
+        rest = path[len(part) :]
         back = self.prefix + rest or b"/"
         if back[1:2] in (b"/", b"\\"):
             return None  # RFC 3986 §4.2: another host's

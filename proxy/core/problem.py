@@ -56,12 +56,13 @@ def problem(error: ProxyError, request_id: str) -> tuple[bytes, bytes]:
             "request_id": request_id,
         }
     ).encode()
+    details = f"{error.code}: {error.hint}" if error.hint else error.code
     lines = [
         f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}",
         "Content-Type: application/problem+json",
         f"Content-Length: {len(body)}",
         "Cache-Control: no-store",
-        f'Proxy-Status: authproxy; error={PROXY_STATUS[error.code]}; details="{error.code}"',
+        f'Proxy-Status: authproxy; error={PROXY_STATUS[error.code]}; details="{details}"',
         f"X-Request-Id: {request_id}",
     ]
     if error.retry_after is not None:
@@ -70,6 +71,10 @@ def problem(error: ProxyError, request_id: str) -> tuple[bytes, bytes]:
         lines.append("Retry-After: 5")
     if error.status == HTTPStatus.UNAUTHORIZED:
         lines.append('WWW-Authenticate: Bearer realm="authproxy"')
+    if error.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+        # RFC 9110 §11.7.1; a line each, as clients are known to read one challenge per line
+        lines.append('Proxy-Authenticate: Bearer realm="authproxy"')
+        lines.append('Proxy-Authenticate: Basic realm="authproxy"')
     if error.status == HTTPStatus.METHOD_NOT_ALLOWED:
         lines.append("Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
     return "".join(f"{line}\r\n" for line in lines).encode(), body

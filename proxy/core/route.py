@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+DOT = ord(".")
 Fields = Callable[[bytes], bytes | None]
 """Looks up a request header by lower-case name; None if absent."""
 
@@ -148,13 +149,57 @@ class Table(Generic[T]):
             path: Starts with `/`.
             fields: Header look-up, asked only for routes with header conditions.
         """
-        if self._exact and (exact := self._exact.get(host)) is not None:
+        if self._exact or self._wild:
+            route = self.find_named(method, host, path, fields)
+            if route is not None:
+                return route
+        return self._any.find(method, path, fields)
+
+    def find_named(
+        self, method: bytes, host: bytes, path: bytes, fields: Fields
+    ) -> Route[T] | None:
+        """
+        Return the most specific of the routes that name this host; arguments as for `find`.
+        """
+        if (exact := self._exact.get(host)) is not None:
             route = exact.find(method, path, fields)
             if route is not None:
                 return route
-        if self._wild and (route := self._find_wild(method, host, path, fields)) is not None:
-            return route
+        return self._find_wild(method, host, path, fields) if self._wild else None
+
+    def find_unnamed(self, method: bytes, path: bytes, fields: Fields) -> Route[T] | None:
+        """
+        Return the most specific of the routes that name no host; arguments as for `find`.
+        """
         return self._any.find(method, path, fields)
+
+    def names(self, host: bytes) -> bool:
+        """
+        Return whether a route names this host, exactly or by a wildcard.
+        """
+        if host in self._exact:
+            return True
+        return bool(self._wild) and any(
+            host[at:] in self._wild for at, byte in enumerate(host) if byte == DOT
+        )
+
+    def rival(self, chosen: Route[T], method: bytes, fields: Fields) -> Route[T] | None:
+        """
+        Return another route that takes the request with equal rank: what no file's routes have, as
+        they are checked, but those of a table that was made of them may.
+
+        Args:
+            chosen: What `find` returned.
+            method: As for `find`.
+            fields: As for `find`.
+        """
+        rank = chosen.match.rank()
+        for route in self._place(chosen).prefixes[chosen.match.path]:
+            if route.match.rank() < rank:
+                return None
+            if route is not chosen and _accepts(route.match, method, fields) is None:
+                return route
+        return None
 
     def _find_wild(
         self, method: bytes, host: bytes, path: bytes, fields: Fields
@@ -175,7 +220,7 @@ class Table(Generic[T]):
         """
         chosen = self.find(method, host, path, fields)
         return [
-            Lost(route.name, _reason(route.match, method, host, path, fields))
+            Lost(route.name, reason(route.match, method, host, path, fields))
             for route in self.routes
             if route is not chosen
         ]
@@ -193,7 +238,10 @@ def _accepts(match: Match, method: bytes, fields: Fields) -> str | None:
     return None
 
 
-def _reason(match: Match, method: bytes, host: bytes, path: bytes, fields: Fields) -> str:
+def reason(match: Match, method: bytes, host: bytes, path: bytes, fields: Fields) -> str:
+    """
+    Return why a route that was not chosen was not; arguments as for `Table.find`.
+    """
     wanted = match.host
     if wanted.startswith(b"*."):
         if not host.endswith(wanted[1:]):

@@ -43,6 +43,14 @@ MOST_READINGS = 32
 MOST_READ = 32 * 1024
 """Bytes of all of them: working them out must stay cheap."""
 
+PORTS = {b"http": 80, b"https": 443}
+"""The port that a URL without one means, by its scheme (RFC 9110 §4.2.1, §4.2.2)."""
+
+LARGEST_PORT = 65535
+
+PATHLESS = len(b"//")
+"""Slashes in an absolute-form target without a path."""
+
 LONGEST_HOST = 255 + len(":65535")
 """Bytes of a Host: RFC 1035 §2.3.4's longest name, and a port."""
 
@@ -63,6 +71,21 @@ class Target(NamedTuple):
     path: bytes
     query: bytes
     host: bytes
+
+
+class Authority(NamedTuple):
+    """
+    Whom an absolute-form target asks for.
+
+    Attributes:
+        scheme: `http` or `https`, in lower case.
+        host: As in `Target`.
+        port: 1 to 65535; the scheme's own if none was written.
+    """
+
+    scheme: bytes
+    host: bytes
+    port: int
 
 
 @lru_cache(maxsize=HOSTS)
@@ -103,11 +126,8 @@ def parse_target(raw: bytes, host_field: bytes) -> Target:
     """
     host = parse_host(host_field) if host_field else b""
     if raw[:1] != b"/":
-        absolute = ABSOLUTE_FORM.match(raw)
-        if absolute is None:
-            raise BadRequest("the request target is neither a path nor an absolute URL")
-        host = parse_host(absolute[2])
-        raw = absolute[3]
+        authority, raw = _split_absolute(raw)
+        host = authority.host
         if raw[:1] != b"/":
             raw = b"/" + raw
     if ORIGIN_FORM.match(raw) is None:
@@ -116,11 +136,47 @@ def parse_target(raw: bytes, host_field: bytes) -> Target:
     return Target(path, mark + query, host)
 
 
+def parse_authority(raw: bytes) -> Authority:
+    """
+    Return whom an absolute-form target asks for.
+
+    Raises:
+        BadRequest: It is no absolute-form, or its authority none of a host and a port.
+    """
+    return _split_absolute(raw)[0]
+
+
+def _split_absolute(raw: bytes) -> tuple[Authority, bytes]:
+    """
+    Return authority, and path with query, of an absolute-form target.
+    """
+    found = ABSOLUTE_FORM.match(raw)
+    if found is None:
+        raise BadRequest("the request target is neither a path nor an absolute URL")
+    scheme, host = found[1].lower(), parse_host(found[2])
+    place = HOST.match(found[2])
+    assert place is not None  # else it had no host
+    port = int(place[2] or PORTS[scheme])
+    if not 1 <= port <= LARGEST_PORT:
+        raise BadRequest("the request target's port is none")
+    return Authority(scheme, host, port), found[3]
+
+
+def with_path(raw: bytes) -> bytes:
+    """
+    Return an absolute-form target that has a path if it has a query (RFC 3986 §6.2.3).
+    """
+    start, mark, query = raw.partition(b"?")
+    return b"%b/?%b" % (start, query) if mark and start.count(b"/") == PATHLESS else raw
+
+
 def shown_path(raw: bytes) -> str | None:
     """
     Return the path of a target that came to no route, for the log; None where it cannot be told
     from what may be a secret: userinfo, a fragment, bytes no URL may hold.
     """
+    if (absolute := ABSOLUTE_FORM.match(raw)) is not None:
+        raw = absolute[3] if absolute[3][:1] == b"/" else b"/" + absolute[3]
     path = raw.partition(b"?")[0]
     return path.decode("ascii") if ORIGIN_FORM.match(raw) else None
 
@@ -229,6 +285,13 @@ def below(path: bytes, prefix: bytes) -> bool:
     Return whether *path* lies at or below *prefix* (no final slash) on segment borders.
     """
     return path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in (b"", b"/")
+
+
+def stem(base: bytes, rewrite: bytes | None, prefix: bytes) -> bytes:
+    """
+    Return the part of the upstream that a route leads to: all that `join` makes lies there.
+    """
+    return base + (prefix if rewrite is None else rewrite)
 
 
 def join(base: bytes, rewrite: bytes | None, prefix: bytes, target: Target) -> bytes:

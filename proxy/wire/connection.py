@@ -35,6 +35,10 @@ HALF_CLOSED = 32  # the caller has said that nothing more comes; never cleared
 WASTED = 64  # it closes, and enough was read to be thrown away; never cleared
 
 
+UNMET = ""
+"""What stands for the caller's address until the connection is made: a TLS handshake comes before."""
+
+
 class Connection(asyncio.Protocol):
     """
     The half of an accepted connection that knows nothing of requests.
@@ -66,7 +70,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, limits: Limits, now: Callable[[], float], wheel: Wheel) -> None:
         self.limits = limits
         self.transport: asyncio.Transport | None = None
-        self.peer = "unix"
+        self.peer = UNMET
         self.held = 0
         self.closing = False
         self.look_at = 0
@@ -83,8 +87,8 @@ class Connection(asyncio.Protocol):
         """
         self.transport = cast("asyncio.Transport", transport)
         peer = transport.get_extra_info("peername")
-        if isinstance(peer, tuple) and len(peer) > 1:
-            self.peer = f"{peer[0]}:{peer[1]}"
+        is_address = isinstance(peer, tuple) and len(peer) > 1
+        self.peer = f"{peer[0]}:{peer[1]}" if is_address else "unix"
         if not self.transport.can_write_eof():  # TLS: event loops let 512 KiB gather there
             self.transport.set_write_buffer_limits(64 * 1024)
         self._since = self._now()
@@ -164,13 +168,13 @@ class Connection(asyncio.Protocol):
         if self.transport is not None:
             self.transport.abort()
 
-    def _ask(self) -> int:
+    def _ask(self, events: int = ENDED) -> int:
         """
         Return what the kernel knows of the caller: `ENDED`, `GONE` and the like.
         """
         sock = None if self.transport is None else self.transport.get_extra_info("socket")
         number = -1 if sock is None else sock.fileno()
-        return 0 if number < 0 else ask(number, ENDED)
+        return 0 if number < 0 else ask(number, events)
 
     def _waste(self, size: int) -> bool:
         """

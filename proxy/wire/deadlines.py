@@ -17,16 +17,20 @@ from typing import TYPE_CHECKING
 
 from proxy.errors import RequestTimeout, UpstreamTimeout
 from proxy.wire.connection import CALLER_FULL, HALF_CLOSED
-from proxy.wire.kernel import ENDED, GONE
+from proxy.wire.kernel import ENDED, GONE, READABLE
 from proxy.wire.pace import pace_of
 from proxy.wire.parting import PROBE_AFTER, Parting
 from proxy.wire.reading import Reading
-from proxy.wire.wheel import LOOK
+from proxy.wire.wheel import LOOK, TICK
 
 if TYPE_CHECKING:
     from proxy.wire.exchange import Exchange
     from proxy.wire.pace import Pace
     from proxy.wire.service import Service
+
+LINGER = 1.0
+"""Seconds after its last request for which a connection that is to end may still bring another: it may
+be on its way."""
 
 
 class Deadlines(Reading):
@@ -64,11 +68,13 @@ class Deadlines(Reading):
         limits = self.limits
         deadline = self._since + (limits.head_time if self._fed else limits.idle_time)
         if self._draining and not self._fed:
-            deadline = min(deadline, self._since + LOOK)
+            deadline = min(deadline, self._since + LINGER)
         if now < deadline:
             return deadline
         if self._fed:
             self._refuse(RequestTimeout("the request's head did not arrive in time"))
+        elif not self.held and self._ask(READABLE):
+            return now + TICK  # a request has come in time, and is about to be read
         else:
             self._shut()
         return now + LOOK

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from proxy.errors import Overloaded
 from proxy.wire.connection import CALLER_FULL, HALF_CLOSED, QUEUED, UPGRADING
-from proxy.wire.deadlines import Deadlines
+from proxy.wire.deadlines import LINGER, Deadlines
 from proxy.wire.parting import PROBE_AFTER, Parting
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class Downstream(Deadlines):
     """
 
     __slots__ = (
+        "__weakref__",
         "_stalled",
         "_turning",
         "connections",
@@ -238,14 +239,25 @@ class Downstream(Deadlines):
 
     def drain(self) -> None:
         """
-        Finish what is in progress, then close.
+        Finish what is in progress, then close; a caller that was not told so may send one request
+        more, for a moment.
         """
         self._draining = True
-        if self.exchange is not None:
-            last = self.queue[-1] if self.queue else self.exchange
-            last.keep = False
+        self.limits = self._service.limits  # by which it rests no longer than that moment
+        last = self.queue[-1] if self.queue else self.exchange
+        if last is not None:
+            # A head that has gone down without a word of it has promised to take another request
+            last.keep = last.keep and bool(last.status)
         elif self._receiving is None and not self._fed:
-            self._shut()
+            self._since = self._since or self._now()
+            self._wheel.enter(self, self._since + min(self.limits.idle_time, LINGER))
+
+    def part(self) -> None:
+        """
+        Say goodbye on a WebSocket, unless a frame is on its way.
+        """
+        if self.tunnel is not None and self.tunnel.between_frames:
+            self.tunnel.go_away()
 
     def give_up(self) -> None:
         """

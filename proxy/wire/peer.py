@@ -47,6 +47,16 @@ def peer_of(transport: asyncio.BaseTransport) -> Peer:
     return Peer(uid=uid, gid=gid, names=_names(transport))
 
 
+def local_address(transport: asyncio.BaseTransport | None) -> tuple[bytes, int] | None:
+    """
+    Return address and port of our end of an accepted connection; None on a Unix socket.
+    """
+    address = None if transport is None else transport.get_extra_info("sockname")
+    if isinstance(address, tuple) and address:
+        return str(address[0]).encode(), int(address[1])
+    return None
+
+
 def _parsed(address: str) -> IPv4Address | IPv6Address | None:
     try:
         ip = ip_address(address)

@@ -96,6 +96,12 @@ class Reading(RequestParser):
         elif self.doom is not None and not self.closing:
             self._refuse(self.doom)
 
+    def forget(self) -> None:
+        """
+        Forget the last header section: what is noted on it may hold on to what is no more.
+        """
+        self._block, self._known = b"", None
+
     def _beyond(self, data: bytes) -> None:
         """
         Take bytes that belong to no request.

@@ -94,8 +94,8 @@ class Roles(dict[bytes, int]):
 
     def __missing__(self, name: bytes) -> int:
         role = self._role(name.lower()) if TOKEN.match(name) else MALFORMED
-        if len(self) < MEMORY and len(name) <= LONGEST_REMEMBERED:
-            self[name] = role
+        if role != MALFORMED and len(self) < MEMORY and len(name) <= LONGEST_REMEMBERED:
+            self[name] = role  # what is no name may be anything: a key in the wrong place
         return role
 
     def _role(self, name: bytes) -> int:

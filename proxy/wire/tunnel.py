@@ -54,6 +54,13 @@ class Tunnel:
         self._down.follow(data)
         exchange.caller.write(data)
 
+    @property
+    def between_frames(self) -> bool:
+        """
+        Whether a frame of ours may stand now, both ways.
+        """
+        return self._down.open and self._up.open
+
     def go_away(self) -> None:
         """
         Tell both ends that it is we who go, where a frame may stand now, and end the exchange.

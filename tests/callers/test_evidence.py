@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from base64 import b64encode
+
 import pytest
 
 from proxy.callers.evidence import UNUSABLE, Evidence, shown
@@ -21,13 +23,22 @@ PROXY, KEY, OWN = b"proxy-authorization", b"x-api-key", b"authorization"
         ({PROXY: b""}, UNUSABLE),
         ({KEY: b""}, UNUSABLE),
         ({OWN: b"Bearer k"}, None),
+        ({PROXY: b"Basic " + b64encode(b"any:k")}, b"k"),
+        ({PROXY: b"bASIC  " + b64encode(b":k:l ") + b" "}, b"k:l "),
+        ({PROXY: b"Basic " + b64encode(b"any:k"), KEY: b"b"}, b"k"),
+        ({PROXY: b"Basic " + b64encode(b"k:")}, UNUSABLE),
+        ({PROXY: b"Basic " + b64encode(b"k")}, UNUSABLE),
+        ({PROXY: b"Basic " + b64encode(b"any:k").rstrip(b"=") + b"!"}, UNUSABLE),
+        ({PROXY: b"Basic " + b64encode(b"a:b") + b", Basic " + b64encode(b"c:d")}, UNUSABLE),
+        ({PROXY: b"Basic"}, UNUSABLE),
+        ({OWN: b"Basic " + b64encode(b"any:k")}, None),
     ],
     ids=str,
 )
 def test_a_credential_is_read_from_the_proxys_own_headers(fields, credential):
     """
-    Proxy-Authorization by Bearer, in any case, counts before X-Api-Key; what can be no credential is
-    shown all the same.
+    Proxy-Authorization by Bearer or as the password of Basic, in any case, counts before X-Api-Key;
+    what can be no credential is shown all the same.
     """
     assert shown(fields.get, authorization=False) == credential
 

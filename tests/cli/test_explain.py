@@ -58,7 +58,9 @@ def test_the_route_the_user_and_the_request_are_told(explain):
         "    GET /management/v1/orgs/me?x=%20 HTTP/1.1\n    Host: acme.zitadel.cloud\n"
         in result.output
     )
-    assert "orders: host differs" in result.output
+    assert "tried first: orders (host differs), kept (path differs)" in result.output
+    assert "dev   personal_access_token at zitadel" in result.output
+    assert "+ Authorization: Bearer ***, X-Request-Id: …" in result.output
     assert "canary-token" not in result.output
 
 
@@ -89,6 +91,26 @@ def test_what_changes_on_the_way_is_shown(explain):
         "X-Request-Id: …",
         "Via: 1.1 authproxy-…",
     ]  # fmt: skip
+
+
+def test_forward_mode_is_asked_for(explain):
+    """
+    With --forward the URL's host is the API's; without, a hint says that this may have been meant.
+    """
+    url = "http://acme.zitadel.cloud/management/v1/x"
+
+    forward = explain("GET", url, "--caller", "ci", "--forward")
+    nobody = explain("GET", url, "--forward")
+    through = explain("CONNECT", "acme.zitadel.cloud:443", "--caller", "ci", "--forward")
+    direct = explain("GET", "http://orders.example.com/base/api/v2/1", "--caller", "ci")
+
+    assert (
+        "upstream  https://acme.zitadel.cloud/management/v1/x   in forward mode" in forward.output
+    )
+    assert nobody.output.startswith("refused   407 caller_unauthenticated")
+    assert through.output.startswith("refused   405 method_not_supported")
+    assert direct.output.startswith("refused   404 no_route")
+    assert "hint" not in direct.output  # `orders` names another host
 
 
 def test_a_kept_authorization_is_hidden(explain):
@@ -166,7 +188,7 @@ def test_report_mode_is_told_apart(tmp_path, explain):
     closed = explain("GET", "/closed", "--caller", "anonymous")
 
     assert reported.exit_code == 0
-    assert "let through by mode: report; caller_unauthenticated" in reported.output
+    assert "let through by mode: report   caller_unauthenticated" in reported.output
     assert json.loads(anonymous.output)["reported"].startswith("caller_unauthenticated: ")
     assert closed.exit_code == 1
     assert "caller_unauthenticated" in closed.output
@@ -185,6 +207,7 @@ def test_authorization_that_a_listener_takes_is_not_shown_as_sent(tmp_path, expl
     result = explain("GET", "/kept", "--caller", "ci", "-H", "Authorization: Bearer canary-mine")
 
     assert result.exit_code == 0
-    assert result.output.count("Authorization: Bearer ***") == 1
+    assert result.output.count("    Authorization: Bearer ***") == 1
+    assert "- Authorization (caller's)" in result.output
     assert "Authorization: ***" not in result.output
     assert "canary-mine" not in result.output

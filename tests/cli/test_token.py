@@ -1,6 +1,12 @@
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import pty
+import sys
+from asyncio import to_thread
+from datetime import UTC, datetime
 
 import pytest
 
@@ -110,11 +116,59 @@ async def test_an_issuer_that_gives_none_is_code_1(start, sandbox, config, fault
     assert sandbox.client_secret.reveal() not in ended.err
 
 
-def test_the_token_and_not_the_token_cannot_both_be_printed(call):
+async def test_a_credential_for_kubectl(call, sandbox, config):
     """
-    --json with --header is a mistake on the command line.
+    --exec-credential prints the token and when it ends, as far as that is known.
     """
-    result = call("token", "dev", "--json", "--header")
+    minted = await to_thread(call, *fetched(("reporter", "--exec-credential"), config))
+    fixed = await to_thread(call, *fetched(("dev", "--exec-credential"), config))
+
+    told = json.loads(minted.stdout)
+    assert (told["apiVersion"], told["kind"]) == (
+        "client.authentication.k8s.io/v1",
+        "ExecCredential",
+    )
+    assert sandbox.instance.alive(told["status"]["token"]).user.name == "reporter"
+    ends = datetime.strptime(told["status"]["expirationTimestamp"], "%Y-%m-%dT%H:%M:%S%z")
+    assert 42_000 < (ends - datetime.now(UTC)).total_seconds() <= 43_200
+    assert json.loads(fixed.stdout)["status"] == {"token": sandbox.pat.reveal()}
+
+
+@pytest.mark.parametrize("colour", [True, False])
+async def test_a_person_is_told_about_the_token(environ, sandbox, config, colour):
+    """
+    At a terminal a second line, on standard error, says how long it lives and what it is for; in
+    colour unless NO_COLOR is set.
+    """
+    sandbox.users["reporter"].jwt = True
+    ours, theirs = pty.openpty()
+    words = (sys.executable, "-m", "proxy", *fetched(("reporter",), config))
+    more = {} if colour else {"NO_COLOR": "1"}
+    process = await asyncio.create_subprocess_exec(
+        *words, stdout=theirs, stderr=theirs, env=environ | more | {"PYTHONIOENCODING": "utf-8"}
+    )
+    try:
+        assert await asyncio.wait_for(process.wait(), 20) == 0
+        token, hint = os.read(ours, 65_536).decode().splitlines()
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+    assert sandbox.instance.alive(token).user.name == "reporter"
+    assert ("\x1b" in hint) == colour
+    told = "# reporter, client_credentials, jwt  ████████ ends in 1"
+    assert hint.removeprefix("\x1b[2m").startswith(told)
+    assert "  scopes openid profile urn:zitadel:iam:org:project:id:" in hint
+    assert "  aud " in hint
+    assert "eyJ" not in hint
+
+
+@pytest.mark.parametrize("other", ["--header", "--exec-credential"])
+def test_the_token_and_not_the_token_cannot_both_be_printed(call, other):
+    """
+    --json with a way to print the token is a mistake on the command line.
+    """
+    result = call("token", "dev", "--json", other)
 
     assert (result.exit_code, result.stdout) == (2, "")
     assert "use one of them" in result.stderr

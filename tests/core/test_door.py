@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from proxy.core.door import HOSTS, Door, unclaimable
+from proxy.core.target import parse_authority
 
 LISTED = Door(names=frozenset((b"localhost", b"[::1]")), suffixes=(b".acme.com",))
 GUARDED = Door(names=frozenset((b"api.acme.com",)), suffixes=(b".corp.acme.com",), unclaimable=True)
@@ -133,3 +134,56 @@ def test_addresses_that_reach_loopback_unseen_are_kept_out(host):
     To these browsers send no `Sec-Fetch-Site`, and yet they may lead here.
     """
     assert not unclaimable(host)
+
+
+OWN = Door(own=frozenset((b"proxy.acme.com", b"localhost", b"api.acme.com")))
+HERE = (b"127.0.0.1", 8080)
+
+
+@pytest.mark.parametrize(
+    ("url", "local", "own"),
+    [
+        (b"http://127.0.0.1:8080", HERE, True),
+        (b"https://127.0.0.1:8080", HERE, True),
+        (b"http://[::ffff:127.0.0.1]:8080", HERE, True),
+        (b"http://localhost:8080", HERE, True),
+        (b"http://localhost:8080", (b"::1", 8080), True),
+        (b"http://localhost:8080", (b"10.0.0.1", 8080), True),  # under hosts
+        (b"http://10.0.0.1:8080", (b"10.0.0.1", 8080), True),
+        (b"http://[2001:db8:0::1]:80", (b"2001:db8::1", 80), True),
+        (b"http://127.0.0.1:8081", HERE, False),
+        (b"http://127.0.0.1", HERE, False),
+        (b"http://127.0.0.2:8080", HERE, False),
+        (b"http://localhost", HERE, False),
+        (b"http://localhost:81", HERE, False),
+        (b"http://evil.com:8080", HERE, False),
+        (b"http://proxy.acme.com:8080", HERE, True),
+        (b"http://proxy.acme.com", HERE, True),
+        (b"https://proxy.acme.com", HERE, True),
+        (b"http://proxy.acme.com:443", HERE, False),
+        (b"http://proxy.acme.com:8081", HERE, False),
+        (b"http://api.acme.com", HERE, False),  # a route is for it
+        (b"http://proxy.acme.com", None, True),
+        (b"http://localhost", None, False),
+        (b"http://127.0.0.1", None, False),
+        (b"http://.", HERE, False),
+    ],
+)
+def test_what_asks_for_the_proxy_itself(url, local, own):
+    """
+    Its address on this connection, or a name of the listener that no route is for; never another
+    port of this machine.
+    """
+    asked = parse_authority(url)
+
+    assert OWN.is_own(asked, local, lambda asked: asked.host == b"api.acme.com") is own
+
+
+def test_in_forward_mode_the_host_is_not_the_doors_to_judge():
+    """
+    The rest is.
+    """
+    assert LISTED.unmannerly([]) == ""
+    assert LISTED.unmannerly([(b"origin", b"a", 0)])
+    assert MARKED.unmannerly([])
+    assert MARKED.unmannerly([(b"x-mine", b"yes", 0)]) == ""

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from proxy import errors
+from proxy.core import forward_errors
 from proxy.core.problem import PROXY_STATUS, problem
 
 LEAVES = [
@@ -42,7 +43,14 @@ def test_problem_of_each_error(error):
         (errors.MintUnavailable(retry_after=0.2), b"Retry-After: 1\r\n"),
         (errors.MintUnavailable(), b"Retry-After: 5\r\n"),
         (errors.CallerUnauthenticated(), b"WWW-Authenticate: Bearer"),
+        (forward_errors.ForwardUnauthenticated(), b"Proxy-Authenticate: Bearer"),
+        (forward_errors.ForwardUnauthenticated(), b"Proxy-Authenticate: Basic"),
         (errors.MethodNotSupported(), b"Allow: GET, "),
+        (forward_errors.TunnelNotSupported(), b"Allow: GET, "),
+        (
+            forward_errors.TunnelNotSupported(),
+            b'details="method_not_supported: write http:// instead of',
+        ),
     ],
 )
 def test_problem_says_what_to_do(error, line):

@@ -4,7 +4,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.target import STEPS, Target, below, join, parse_host, parse_target, readings
+from proxy.core.target import (
+    STEPS,
+    Authority,
+    Target,
+    below,
+    join,
+    parse_authority,
+    parse_host,
+    parse_target,
+    readings,
+    shown_path,
+    stem,
+    with_path,
+)
 from proxy.errors import BadRequest
 
 
@@ -64,6 +77,77 @@ def test_host_that_is_none(host):
     """
     with pytest.raises(BadRequest):
         parse_host(host)
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        (b"http://B.example/x", Authority(b"http", b"b.example", 80)),
+        (b"HTTPS://b.example.?x", Authority(b"https", b"b.example", 443)),
+        (b"http://b:8080", Authority(b"http", b"b", 8080)),
+        (b"http://b:", Authority(b"http", b"b", 80)),
+        (b"http://b:00080/", Authority(b"http", b"b", 80)),
+        (b"https://[::1]:1/", Authority(b"https", b"[::1]", 1)),
+    ],
+)
+def test_authority_of_an_absolute_form(raw, expected):
+    """
+    Whom it asks for, in one spelling.
+    """
+    assert parse_authority(raw) == expected
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"/", b"*", b"a:80", b"ftp://a/", b"http://u@a/", b"http://a:0/", b"http://a:65536/", b"http://",
+     b"http:///x", b"http://[::g]/", b"http://a:b/"],
+)  # fmt: skip
+def test_authority_that_is_none(raw):
+    """
+    Another form, userinfo or a port that is none; as a target it is none either.
+    """
+    with pytest.raises(BadRequest):
+        parse_authority(raw)
+    if raw != b"/":
+        with pytest.raises(BadRequest):
+            parse_target(raw, b"a")
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        (b"http://a?x?y", b"http://a/?x?y"),
+        (b"http://a?", b"http://a/?"),
+        (b"http://a", b"http://a"),
+        (b"http://a/?x", b"http://a/?x"),
+        (b"http://a/b?x//", b"http://a/b?x//"),
+    ],
+)
+def test_a_query_has_a_path_before_it(raw, expected):
+    """
+    An absolute-form may leave it out.
+    """
+    assert with_path(raw) == expected
+
+
+@pytest.mark.parametrize(
+    ("raw", "shown"),
+    [
+        (b"/a?secret", "/a"),
+        (b"http://a/b?secret", "/b"),
+        (b"https://a", "/"),
+        (b"http://a?secret", "/"),
+        (b"http://user:secret@a/b", None),
+        (b"/a#secret", None),
+        (b"http://a/b#secret", None),
+        (b"secret", None),
+    ],
+)
+def test_path_for_the_log(raw, shown):
+    """
+    Nothing of what may be a secret.
+    """
+    assert shown_path(raw) == shown
 
 
 @pytest.mark.parametrize("path", [b"/", b"/a/b", b"/a/b-_~!$&'()*+,=:@|"])
@@ -147,9 +231,10 @@ def test_any_bytes_are_a_target_or_refused(raw):
 )
 def test_join_keeps_every_byte(base, rewrite, prefix, target, expected):
     """
-    Base path and rewritten prefix come before the rest as it came.
+    Base path and rewritten prefix come before the rest as it came, all within the route's part.
     """
     assert join(base, rewrite, prefix, target) == expected
+    assert below(expected.partition(b"?")[0], stem(base, rewrite, prefix))
 
 
 @pytest.mark.parametrize(

@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Self
 
 from proxy.config.model import Settings
+from proxy.core.decide import decide
+from proxy.core.forward import Forwarded
 from proxy.core.secret import Secret
+from proxy.core.target import Authority
 from proxy.core.token import Token
 from proxy.gateway import Gateway
-from proxy.generation import compile_generation
+from proxy.generation import Generation, compile_generation
 from proxy.observe.log import make_logger
 from proxy.wire.downstream import Downstream
 from proxy.wire.limits import Limits
@@ -71,6 +75,39 @@ def make_settings() -> Settings:
     )
 
 
+class EveryHost:
+    """
+    Makes the routes be for all hosts in forward mode, too: how targets are read is looked at here, not
+    whom they are for.
+    """
+
+    def __init__(self, table: Any) -> None:
+        self._table = table
+
+    def names(self, _: Authority) -> bool:
+        """
+        Return whether any route is for this host.
+        """
+        return True
+
+    def decide(self, method: bytes, raw_target: bytes, fields: Any) -> Forwarded[Any]:
+        """
+        Find the route of a request.
+        """
+        route, target = decide(self._table, method, raw_target, b"", fields)
+        return Forwarded(route, target, target, target.path, None)
+
+
+def compiled() -> Generation:
+    """
+    Return the settings' generation.
+    """
+    keeper: Any = Keeper()
+    generation = compile_generation(make_settings(), Path(), keeper, via=VIA)
+    everywhere: Any = EveryHost(generation.table)
+    return replace(generation, forward=everywhere)
+
+
 class Rig:
     """
     A gateway in memory; use it in a `with` statement, whose end is the end of all connections.
@@ -87,12 +124,11 @@ class Rig:
         self.loop.high = high
         self.records: list[dict[str, Any]] = []
         self.callers: set[Downstream] = set()
-        keeper: Any = Keeper()
         numbers = itertools.count(1)
         sink: Any = SimpleNamespace(put=lambda line: self.loop.errors.append({"log": line}))
         access: Any = SimpleNamespace(write=self.records.append)
         self.gateway = Gateway(
-            compile_generation(make_settings(), Path(), keeper, via=VIA),
+            compiled(),
             access,
             make_logger(sink, lambda: 0.0, console=False),
             limits,
