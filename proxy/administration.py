@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from proxy.admin.guard import Guard
 from proxy.config.network import UnixAddress
-from proxy.sockets import clear_socket, naming, remove_socket
+from proxy.sockets import naming, remove_socket
 from proxy.tasks import spawn
 
 if TYPE_CHECKING:
@@ -79,8 +79,6 @@ class Administration:
         admin.guard = _guard(loaded.settings)
         with naming(("admin",), address, loaded):
             sock = self._inherited.claim("admin", address)
-            if isinstance(address, UnixAddress) and sock is None:
-                clear_socket(address.path)
             try:
                 await admin.start(address, sock)
             except BaseException:

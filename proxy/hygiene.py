@@ -7,7 +7,7 @@ They are kept aside, for credentials are read again while the proxy runs.
 
 This reaches the environment as the C library has it. The block the process was started with, which
 /proc/PID/environ shows, stays as it was: overwriting it is possible on few systems and safe on
-fewer. On Linux `forbid_core_dumps` leaves it readable to the superuser alone. A secret in a file, or
+fewer. On Linux `keep_to_itself` leaves it readable to the superuser alone. A secret in a file, or
 among systemd's credentials, is never there.
 """
 
@@ -100,18 +100,34 @@ def forbid_core_dumps() -> str:
     """
     Have no core written if this process crashes: it would hold every secret.
 
-    On Linux, other processes of the same user may not look into this one either: not at its memory,
-    not at its initial environment (PR_SET_DUMPABLE, prctl(2)).
+    On Linux, other processes of the same user may not look into this one either.
 
     Returns:
         What could not be done; empty if all was.
     """
     try:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    except (OSError, ValueError) as error:
+        return str(error) or type(error).__name__
+    return keep_to_itself()
+
+
+def keep_to_itself() -> str:
+    """
+    On Linux, let no other process of the same user look into this one: not at its memory, not at
+    its initial environment, nor at a core of it (PR_SET_DUMPABLE, prctl(2)).
+
+    It ends at execve: programs this process starts are as they ever were. The limit on cores, which
+    they would inherit, is left alone.
+
+    Returns:
+        What could not be done; empty if all was, or there is nothing to do.
+    """
+    try:
         if sys.platform == "linux":
             libc = ctypes.CDLL(None, use_errno=True)
             if libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0):
                 return os.strerror(ctypes.get_errno())
-    except (AttributeError, OSError, ValueError) as error:
+    except (AttributeError, OSError) as error:
         return str(error) or type(error).__name__
     return ""

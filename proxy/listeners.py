@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -28,7 +27,7 @@ from weakref import WeakSet
 from proxy.config.network import TcpAddress, UnixAddress
 from proxy.errors import ConfigError, CredentialInvalid
 from proxy.problem import Problem
-from proxy.sockets import BATCH, CutOff, clear_socket, naming, remove_socket, widen
+from proxy.sockets import BATCH, CutOff, naming, remove_socket, serve, sockets_of, widen
 from proxy.tls.listener import SHUTDOWN_TIME, ListenerCertificates
 from proxy.wire.backlog import stop_accepting
 from proxy.wire.connection import UNMET
@@ -82,7 +81,7 @@ class Opened:
         """
         Return copies of its sockets, for whoever asks to close.
         """
-        return tuple(sock.dup() for server in self.servers for sock in _sockets(server))
+        return tuple(sock.dup() for server in self.servers for sock in sockets_of(server))
 
     def close(self, *, leave: bool = False) -> None:
         """
@@ -302,7 +301,9 @@ class Listeners:
             with ExitStack() as undo:
                 for sock in sockets:
                     undo.callback(sock.close)
-                servers = await _serve(address, make, sockets, tls)
+                servers = await serve(
+                    address, make, sockets, backlog=BATCH, start_serving=False, **tls
+                )
                 opened = Opened(number, entry, str(address), servers, adopt, certificates)
                 undo.callback(opened.close, leave=bool(sockets))
                 self._place(opened, same, claimed=bool(claimed))
@@ -317,7 +318,7 @@ class Listeners:
         """
         address = opened.entry.address
         if isinstance(address, TcpAddress):
-            port = _sockets(opened.servers[0])[0].getsockname()[1]
+            port = sockets_of(opened.servers[0])[0].getsockname()[1]
             opened.name = str(TcpAddress(address.host, port))
         elif same is not None:
             opened.path, opened.inode, opened.lent = same.path, same.inode, same.lent
@@ -365,7 +366,7 @@ def _describe(opened: Opened, *, fresh: bool) -> None:
             address.path.chmod(0o660)
         opened.path, opened.inode = address.path, address.path.stat().st_ino
     else:
-        port = _sockets(opened.servers[0])[0].getsockname()[1]
+        port = sockets_of(opened.servers[0])[0].getsockname()[1]
         opened.name = str(TcpAddress(address.host, port))
     for server in opened.servers:
         widen(server)
@@ -373,30 +374,3 @@ def _describe(opened: Opened, *, fresh: bool) -> None:
 
 def _same(before: Listener, entry: Listener) -> bool:
     return before.address == entry.address
-
-
-async def _serve(
-    address: TcpAddress | UnixAddress,
-    make: Callable[[], asyncio.Protocol],
-    sockets: tuple[socket.socket, ...],
-    tls: dict[str, Any],
-) -> tuple[asyncio.Server, ...]:
-    """
-    Return what will accept at an address, or from sockets that are there already.
-    """
-    loop = asyncio.get_running_loop()
-    options = {"backlog": BATCH, "start_serving": False, **tls}
-    if isinstance(address, TcpAddress):
-        if not sockets:
-            return (await loop.create_server(make, address.host, address.port, **options),)
-        return tuple([await loop.create_server(make, sock=sock, **options) for sock in sockets])
-    if sys.version_info >= (3, 13) and isinstance(loop, asyncio.SelectorEventLoop):
-        options["cleanup_socket"] = False  # whether it stays is ours to say
-    if not sockets:
-        clear_socket(address.path)
-        return (await loop.create_unix_server(make, str(address.path), **options),)
-    return tuple([await loop.create_unix_server(make, sock=sock, **options) for sock in sockets])
-
-
-def _sockets(server: asyncio.Server) -> tuple[socket.socket, ...]:
-    return tuple(getattr(server, "sockets", ()))

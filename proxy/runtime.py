@@ -81,11 +81,12 @@ class Runtime:
         log: Events.
         metrics: What is counted.
         reloader: Reloads the configuration; there once it serves.
+        succession: Its generations; there once it starts.
     """
 
     reloader: Reloader
     _gateway: Gateway
-    _succession: Succession
+    succession: Succession
 
     def __init__(self, loaded: Loaded, around: Surroundings) -> None:
         self._loaded = loaded
@@ -188,13 +189,14 @@ class Runtime:
         self._traces = traces = await stack.enter_async_context(
             open_traces(loaded.settings.traces, around.environ, around.clock, self.log)
         )
-        self._succession = await stack.enter_async_context(
+        self.succession = await stack.enter_async_context(
             Succession(
                 around.environ,
                 around.clock,
                 self.metrics,
                 self._on_token_event,
                 self._connections,
+                around.inherited.revoked,
             )
         )
         limits = self._limits(loaded)
@@ -203,7 +205,7 @@ class Runtime:
         undo.callback(plan.discard, ())
         gc.collect()
         gc.freeze()  # what is there by now stays; generations, which follow, do not
-        term = await self._succession.prepare(loaded, plan.numbers)
+        term = await self.succession.prepare(loaded, plan.numbers)
         self._crowd = Crowd(self.log, self._connections, limits.connections)
         self._gateway = gateway = Gateway(
             term.generation, access, self.log, limits, around.clock.boot, request_ids()
@@ -211,7 +213,7 @@ class Runtime:
         gateway.listeners, gateway.traces = self._listeners.names, traces
         self._record()
         stack.push_async_callback(gateway.close)
-        self._succession.succeed(term, gateway)
+        self.succession.succeed(term, gateway)
         while around.inherited.taking_over and not self.ready():  # noqa: ASYNC110 - once
             await asyncio.sleep(START_LOOK)  # as long, the process before this one serves
         await self._listeners.commit(plan, loaded, gateway)
@@ -222,7 +224,7 @@ class Runtime:
         )
         stack.push_async_callback(self._administration.close)
         self._administration.take_over(await self._administration.plan(loaded), loaded)
-        gateway.wheel.enter(Round(lambda: (self._succession, self._crowd)), 0.0)
+        gateway.wheel.enter(Round(lambda: (self.succession, self._crowd)), 0.0)
         self._watch(stack)
         self._say_started(limits)
 
@@ -265,15 +267,15 @@ class Runtime:
                 undo.callback(trail[0].close)
             admin = await self._administration.plan(loaded)
             undo.callback(self._administration.discard, admin, loaded)
-            term = await self._succession.prepare(loaded, plan.numbers)
-            undo.push_async_callback(self._succession.discard, term)
-            without = await self._succession.warm(term, WARM_UP)
+            term = await self.succession.prepare(loaded, plan.numbers)
+            undo.push_async_callback(self.succession.discard, term)
+            without = await self.succession.warm(term, WARM_UP)
             if self._stopping:
                 raise ConfigError([Problem("file", "the proxy is stopping", file=loaded.origin)])
             undo.pop_all()
         self._gateway.limits = limits
         self._crowd.most = limits.connections
-        self._succession.succeed(term, self._gateway)
+        self.succession.succeed(term, self._gateway)
         self._loaded = loaded
         if trail is not self._trail:
             before, self._trail = self._trail, trail

@@ -11,17 +11,20 @@ import errno
 import os
 import socket
 import stat
-from typing import TYPE_CHECKING, cast
+import sys
+from typing import TYPE_CHECKING, Any, cast
 
+from proxy.config.network import TcpAddress
 from proxy.errors import ConfigError
 from proxy.problem import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from proxy.config.draft import Place
     from proxy.config.load import Loaded
+    from proxy.config.network import UnixAddress
 
 BATCH = 16
 """Connections the standard loop accepts in one go. It takes that number from `backlog` and, when file
@@ -103,3 +106,44 @@ def remove_socket(path: Path, inode: int) -> None:
     with contextlib.suppress(FileNotFoundError):
         if path.stat().st_ino == inode:
             path.unlink()
+
+
+async def serve(
+    address: TcpAddress | UnixAddress,
+    make: Callable[[], asyncio.BaseProtocol],
+    sockets: tuple[socket.socket, ...],
+    **options: Any,
+) -> tuple[asyncio.Server, ...]:
+    """
+    Return what accepts at an address, or from sockets that are there already.
+
+    The file of a Unix socket stays when its server closes: another process may listen there by then,
+    on the very socket that was handed over.
+
+    Args:
+        address: Where.
+        make: Makes a connection's protocol.
+        sockets: Those that are there; empty to open what is needed.
+        options: For the event loop.
+
+    Raises:
+        OSError: The address cannot be had.
+    """
+    loop = asyncio.get_running_loop()
+    if isinstance(address, TcpAddress):
+        if not sockets:
+            return (await loop.create_server(make, address.host, address.port, **options),)
+        return tuple([await loop.create_server(make, sock=sock, **options) for sock in sockets])
+    if sys.version_info >= (3, 13) and isinstance(loop, asyncio.SelectorEventLoop):
+        options["cleanup_socket"] = False  # uvloop never removes it, nor did Python 3.12
+    if not sockets:
+        clear_socket(address.path)
+        return (await loop.create_unix_server(make, str(address.path), **options),)
+    return tuple([await loop.create_unix_server(make, sock=sock, **options) for sock in sockets])
+
+
+def sockets_of(server: asyncio.Server) -> tuple[socket.socket, ...]:
+    """
+    Return what a server listens on.
+    """
+    return tuple(getattr(server, "sockets", ()))

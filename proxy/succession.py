@@ -29,6 +29,7 @@ from proxy.generation import compile_generation
 from proxy.keeping import Lasting, open_issuers, open_keeper
 from proxy.problem import Problem
 from proxy.tasks import spawn
+from proxy.tokens.revocation import Revocations
 from proxy.vouching import open_asking, open_registry
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ class Succession:
         metrics: Where requests are counted.
         on_event: Told of what happens to tokens, credentials and issuers.
         callers: Every open connection.
+        revoked: The service users that are revoked from the start.
     """
 
     _asking: Asking
@@ -97,7 +99,9 @@ class Succession:
         metrics: Metrics,
         on_event: Callable[..., None],
         callers: Collection[Downstream],
+        revoked: Iterable[str] = (),
     ) -> None:
+        self._revocations = Revocations(revoked)
         self._environ = environ
         self._clock = clock
         self._metrics = metrics
@@ -112,7 +116,8 @@ class Succession:
 
     async def __aenter__(self) -> Self:
         enter = self._stack.enter_async_context
-        self._lasting = Lasting(await enter(open_issuers(self._clock, self._on_event)))
+        issuers = await enter(open_issuers(self._clock, self._on_event))
+        self._lasting = Lasting(issuers, revocations=self._revocations)
         self._asking = await enter(open_asking(self._clock, self._on_event))
         return self
 
@@ -138,6 +143,12 @@ class Succession:
         How many generations still have requests.
         """
         return len(self._retired)
+
+    def revoked(self) -> tuple[str, ...]:
+        """
+        Return the service users that an operator has revoked.
+        """
+        return tuple(self._revocations)
 
     async def prepare(self, loaded: Loaded, numbers: Mapping[int, int | None]) -> Term:
         """

@@ -129,6 +129,28 @@ def test_a_process_that_forbids_core_dumps_is_not_dumpable():
     assert done.stdout == "0 (0, 0)\n"
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="prctl(2) is Linux's")
+def test_a_process_that_keeps_to_itself_passes_nothing_of_it_on():
+    """
+    It is not dumpable itself; what it starts is, and has the limit on cores that it had.
+    """
+    code = (
+        "import ctypes, resource, subprocess, sys\n"
+        "from proxy.hygiene import keep_to_itself\n"
+        "before = resource.getrlimit(resource.RLIMIT_CORE)\n"
+        "assert keep_to_itself() == ''\n"
+        "print(ctypes.CDLL(None).prctl(3), flush=True)\n"
+        "assert resource.getrlimit(resource.RLIMIT_CORE) == before\n"
+        "child = 'import ctypes; print(ctypes.CDLL(None).prctl(3))'\n"
+        "subprocess.run([sys.executable, '-c', child], check=True)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout == "0\n1\n"
+
+
 def test_an_environment_is_a_mapping_without_surprises():
     """
     A name that is not there is a KeyError, as in any.

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from proxy.admin.reloads import Reloads
     from proxy.admin.switch import Switch
-    from proxy.tokens.state import Condition
 
 
 class Changes:
@@ -31,14 +30,15 @@ class Changes:
     Args:
         switch: Revokes service users; None if nothing does.
         reloads: Reloads the configuration; None if nothing does.
-        condition: Returns how a service user fares, by its name.
+        condition: Returns how a service user fares, by its name; `removed` if a reload has taken it
+            away.
     """
 
     def __init__(
         self,
         switch: Switch | None,
         reloads: Reloads | None,
-        condition: Callable[[str], Condition],
+        condition: Callable[[str], str],
     ) -> None:
         self._switch = switch
         self._reloads = reloads

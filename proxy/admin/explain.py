@@ -22,7 +22,8 @@ PARAMETERS = ("method", "url", "caller", "header", "forward")
 
 def explain(loaded: Loaded, generation: Generation, query: MultiMapping[str]) -> dict[str, Any]:
     """
-    Answer a question.
+    Answer a question. Values that the configuration adds to requests are hidden: the listener may
+    ask for no key, and `authproxy explain` shows them to whoever can read the file.
 
     Args:
         loaded: The configuration that serves.
@@ -49,7 +50,7 @@ def explain(loaded: Loaded, generation: Generation, query: MultiMapping[str]) ->
         caller,
         forward=forward == "1",
     )
-    story = tell(loaded, question)
+    story = tell(loaded, question, discreet=True)
     if story.route is None:
         return {**facts(story, loaded), "token": None}
     name = story.route.action.service_user

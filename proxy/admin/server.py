@@ -17,11 +17,13 @@ Who may ask is `admin.guard`'s. State: the listening socket, and a task that loo
 from __future__ import annotations
 
 import asyncio
+import logging
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from proxy.admin.answer import facts, pages, protect
 from proxy.admin.changes import Changes
@@ -51,7 +53,6 @@ if TYPE_CHECKING:
     from proxy.generation import Generation
     from proxy.observe.metrics import Metrics
     from proxy.observe.reading import Reading
-    from proxy.tokens.state import Condition
 
     Scrape: TypeAlias = Callable[[str], Awaitable[tuple[bytes, str]]]
 
@@ -143,7 +144,7 @@ class Admin:
         Raises:
             OSError: The address cannot be had.
         """
-        self._runner = web.AppRunner(self.application(), access_log=None)
+        self._runner = web.AppRunner(self.application(), access_log=None, logger=_logger())
         await self._runner.setup()
         handle = self._runner.server
         assert handle is not None
@@ -196,8 +197,9 @@ class Admin:
         said = "\n".join((*lines, "ok" if ready else "not ready", ""))
         return web.Response(text=said, status=200 if ready else 503)
 
-    def _condition(self, name: str) -> Condition:
-        return self._sources.generation().keeper.state(name).condition
+    def _condition(self, name: str) -> str:
+        states = self._sources.generation().keeper.states()
+        return next((each.condition for each in states if each.name == name), "removed")
 
     def _told(self) -> dict[str, Any]:
         return status(self._sources, changes=self._changes.any and self.guard.changes)
@@ -226,6 +228,19 @@ class Admin:
     async def _metrics(self, scrape: Scrape, request: web.Request) -> web.Response:
         said, media_type = await scrape(request.headers.get("Accept", ""))
         return web.Response(body=said, headers={"Content-Type": media_type})
+
+
+def _logger() -> logging.Logger:
+    """
+    Return where aiohttp complains: of what is no HTTP it would quote the line, key and all.
+    """
+    logger = logging.Logger("authproxy.admin")  # noqa: LOG001 - each its own: it keeps a filter
+    logger.addFilter(lambda record: not _malformed(record))
+    return logger
+
+
+def _malformed(record: logging.LogRecord) -> bool:
+    return record.exc_info is not None and isinstance(record.exc_info[1], HttpProcessingError)
 
 
 def _version() -> str:

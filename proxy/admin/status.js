@@ -149,7 +149,10 @@ const life = (cell, user) => {
 };
 
 const renewal = (user) => {
-  if (user.renews_in === null) return "none planned";
+  if (user.renews_in === null) {
+    const ends = user.condition === "ready" && user.expires_in !== null;
+    return ends && user.method !== "personal_access_token" ? "once used" : "none planned";
+  }
   return user.renews_in < 0 ? "due now" : `in ${span(user.renews_in)}`;
 };
 

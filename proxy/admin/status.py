@@ -237,7 +237,13 @@ def _of_users(users: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         for user in users:
             if user["condition"] == condition:
                 why = "" if condition == "revoked" else user["last_error"]
-                yield f"Service user {user['name']} {CONDITIONS[condition]}{why and ': '}{why}."
+                yield _ended(
+                    f"Service user {user['name']} {CONDITIONS[condition]}{why and ': '}{why}"
+                )
+
+
+def _ended(sentence: str) -> str:
+    return sentence if sentence.endswith((".", "?", "!")) else f"{sentence}."
 
 
 def _of_others(told: Mapping[str, Any]) -> Iterator[str]:

@@ -70,9 +70,11 @@ class Switch:
 
     def names(self) -> tuple[str, ...]:
         """
-        Return the service users there are.
+        Return the service users there are; those, too, that a reload has taken away while requests
+        with their tokens go on.
         """
-        return tuple(user.name for user in self._generation().keeper.users())
+        users = [user.name for user in self._generation().keeper.users()]
+        return tuple(dict.fromkeys([*users, *(self._user(each) for each in self._bearing())]))
 
     async def revoke(self, name: str, who: str, *, cut: bool) -> int:
         """
@@ -84,9 +86,13 @@ class Switch:
             cut: Cut its open responses and WebSockets, too.
         """
         keeper = self._generation().keeper
-        await keeper.revoke(name)
-        ended = sum(stop(request, cut=cut) for request in self._bearing(name))
-        self._tell("service_user.revoked", keeper.state(name), who, requests_ended=ended)
+        there = self._has(name)
+        if there:
+            await keeper.revoke(name)
+        bearing = [each for each in self._bearing() if self._user(each) == name]
+        ended = sum(stop(request, cut=cut) for request in bearing)
+        facts = _label(keeper.state(name)) if there else {"service_user": name}
+        self._on_event("service_user.revoked", **facts, who=who, requests_ended=ended)
         return ended
 
     def allow(self, name: str, who: str) -> None:
@@ -94,23 +100,27 @@ class Switch:
         Undo it.
         """
         keeper = self._generation().keeper
-        keeper.allow(name)
-        self._tell("service_user.allowed", keeper.state(name), who)
+        if self._has(name):
+            keeper.allow(name)
+            self._on_event("service_user.allowed", **_label(keeper.state(name)), who=who)
 
-    def _bearing(self, name: str) -> Iterator[Going]:
+    def _has(self, name: str) -> bool:
+        return any(user.name == name for user in self._generation().keeper.users())
+
+    @staticmethod
+    def _user(request: Going) -> str:
+        return "" if request.lane is None else request.lane.plan.service_user
+
+    def _bearing(self) -> Iterator[Going]:
         """
-        Yield the requests in flight with a token of this service user.
+        Yield the requests in flight with a token.
         """
         for caller in tuple(self._callers):
             request = cast("Going | None", caller.exchange)
             if request is None or request.done or request.token is None:
                 continue
-            if request.lane is not None and request.lane.plan.service_user == name:
+            if request.lane is not None:
                 yield request
-
-    def _tell(self, event: str, state: UserState, who: str, **facts: Any) -> None:
-        label = {"service_user": state.name, "issuer": state.issuer, "method": state.method}
-        self._on_event(event, **label, who=who, **facts)
 
 
 def stop(request: Going, *, cut: bool) -> bool:
@@ -129,3 +139,7 @@ def stop(request: Going, *, cut: bool) -> bool:
     else:
         request.fail(error)
     return True
+
+
+def _label(state: UserState) -> dict[str, str]:
+    return {"service_user": state.name, "issuer": state.issuer, "method": state.method}

@@ -137,7 +137,11 @@ def answer(
         return ask(address, path, method, key)
     except OSError as error:
         click.secho(no_answer(address, error), fg="red", err=True)
-        click.echo("Is the proxy running, with this configuration?", err=True)
+        click.echo(
+            "Is the proxy running, with this configuration? An `admin` that has just changed in it "
+            "is taken over within seconds, without being asked.",
+            err=True,
+        )
         ctx.exit(1)
 
 

@@ -12,7 +12,7 @@ from proxy.cli.revoke import change
 from proxy.cli.terminal import config_option
 
 
-@click.command("allow", short_help="Undo revoke: get tokens for a service user again.")
+@click.command("allow")
 @click.argument("name", shell_complete=service_users)
 @config_option
 @key_option

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 import click
 from pydantic_core import PydanticCustomError
 
-from proxy.config.network import is_loopback, parse_url
+from proxy.config.network import UnixAddress, is_loopback, parse_address, parse_admin, parse_url
 from proxy.config.secret_source import SecretFile
 from proxy.config.secrets import read, read_file, read_token
 from proxy.core.keyfile import parse_key_json
@@ -59,6 +59,33 @@ def as_upstream(text: str) -> str:
             "http:// to another machine would show the token to the network; write https://"
         )
     return meant[:-1] if url.path == "/" else meant
+
+
+def as_listen(text: str) -> str:
+    """
+    Return the address of a listener without callers: one that only this machine reaches.
+    """
+    try:
+        address = parse_address(text)
+    except PydanticCustomError as error:
+        raise click.BadParameter(_said(error)) from None
+    if isinstance(address, UnixAddress) or is_loopback(address.host):
+        return text
+    raise click.BadParameter(
+        f"other machines could connect to {text}, and nothing would say who may; begin with "
+        f"127.0.0.1:{address.port}, and write that address into the file later, with its callers"
+    )
+
+
+def as_admin(text: str) -> str:
+    """
+    Return the address of the admin listener, or `off`.
+    """
+    try:
+        parse_admin(text)
+    except PydanticCustomError as error:
+        raise click.BadParameter(_said(error)) from None
+    return text
 
 
 def as_id(text: str) -> str:
@@ -131,12 +158,16 @@ def _with_scheme(text: str) -> str:
     return f"{'http' if here else 'https'}://{text}"
 
 
+def _said(error: PydanticCustomError) -> str:
+    context = error.context or {}
+    return f"it {context.get('what')}; {context.get('instead')}"
+
+
 def _url(text: str) -> Url:
     try:
         return parse_url(text)
     except PydanticCustomError as error:
-        said = error.context or {}
-        raise click.BadParameter(f"it {said.get('what')}; {said.get('instead')}") from None
+        raise click.BadParameter(_said(error)) from None
 
 
 def _token_like(text: str) -> bool:

@@ -32,7 +32,7 @@ _COLOURS: Final[Mapping[Severity, str]] = {
 }
 
 
-@click.command("audit", short_help="Say what the configuration allows that you may regret.")
+@click.command("audit")
 @config_option
 @click.option(
     "--format",

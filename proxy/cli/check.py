@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from proxy.problem import Problem
 
 
-@click.command("check", short_help="Say everything that is wrong with the configuration.")
+@click.command("check")
 @config_option
 @click.option(
     "--online",

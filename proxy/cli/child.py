@@ -13,8 +13,12 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from proxy import hygiene
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from proxy.private.opening import Private
 
 NOT_FOUND: Final = 127
 NOT_RUNNABLE: Final = 126
@@ -82,6 +86,29 @@ def in_front() -> bool:
         return False
     finally:
         os.close(terminal)
+
+
+def keep_secrets() -> None:
+    """
+    See that the child cannot read this process's secrets, as from /proc/PPID/environ; say so if it
+    can. A debugger is let in as `run` lets it in.
+    """
+    if os.environ.get(hygiene.COREDUMPS) == "1":
+        return
+    problem = hygiene.keep_to_itself()
+    if problem:
+        say(f"the program can read this process's secrets: {problem}")
+
+
+def warn_of_others(proxy: Private) -> None:
+    """
+    Say that other users of this machine can use a private proxy, if they can.
+    """
+    if not proxy.guarded:
+        say(
+            "this system does not tell whose a connection is: other users of this machine can "
+            f"use {proxy.url} while the program runs"
+        )
 
 
 def say(sentence: str) -> None:

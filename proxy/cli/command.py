@@ -7,15 +7,18 @@ command line is wrong.
 
 from __future__ import annotations
 
+import gc
 import os
+import sys
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
-from proxy.cli.terminal import show_problems
+from proxy.cli import streams
 from proxy.errors import ConfigError, ProxyError
+from proxy.memory import uncollected
 
 VERBS = {
     "run": "serve",
@@ -37,6 +40,27 @@ VERBS = {
     "completion": "completion",
 }
 """Verb → module in this folder."""
+
+SUMMARIES = {
+    "run": "Serve until SIGTERM or Ctrl-C.",
+    "check": "Say everything that is wrong with the configuration.",
+    "audit": "Say what the configuration allows that you may regret.",
+    "explain": "Say which route a request takes, and why.",
+    "token": "Print a usable token of a service user.",
+    "curl": "Run curl through the routes; no proxy needs to run.",
+    "exec": "Run a program with a proxy of its own.",
+    "init": "Write a first proxy.yaml, and try it.",
+    "status": "Show how a running proxy fares.",
+    "reload": "Have a running proxy read its configuration again.",
+    "health": "Ask a running proxy whether it is ready.",
+    "revoke": "Take a service user's tokens away, now.",
+    "allow": "Undo revoke: get tokens for a service user again.",
+    "schema": "Print the JSON Schema of proxy.yaml, for editors.",
+    "sandbox": "Run a ZITADEL stand-in and a protected backend, in memory.",
+    "demo": "Show the proxy at work before an embedded sandbox.",
+    "completion": "Print what a shell needs to complete.",
+}
+"""What help and shells say of each verb; here, so that no verb must be imported to be listed."""
 
 GROUPS = {
     "Serve": ("run", "demo", "sandbox"),
@@ -63,29 +87,45 @@ class Verbs(click.Group):
         Return a verb's command, or None.
         """
         if cmd_name not in VERBS:
-            ctx.fail(f"no verb {cmd_name!r}; there are: {', '.join(VERBS)}")
-        module = import_module(f"proxy.cli.{VERBS[cmd_name]}")
-        command: click.Command = module.command
+            ctx.fail(f"no verb {cmd_name!r}; {_meant(cmd_name)}there are: {', '.join(VERBS)}")
+        name = f"proxy.cli.{VERBS[cmd_name]}"
+        if name not in sys.modules:
+            with uncollected():
+                import_module(name)
+                gc.freeze()  # modules stay
+        command: click.Command = sys.modules[name].command
         return command
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """
+        Return the verbs, or options, that begin so; no verb is imported for that.
+        """
+        verbs = [
+            CompletionItem(verb, help=summary)
+            for verb, summary in SUMMARIES.items()
+            if verb.startswith(incomplete)
+        ]
+        return [*verbs, *click.Command.shell_complete(self, ctx, incomplete)]
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
         """
         Write the verbs by what they are for.
         """
         grouped = {verb for verbs in GROUPS.values() for verb in verbs}
         rest = tuple(verb for verb in VERBS if verb not in grouped)
         wide = max(map(len, VERBS))
-        most = formatter.width - 6 - wide
         for title, verbs in (*GROUPS.items(), ("Other", rest)):
-            commands = ((verb, self.get_command(ctx, verb)) for verb in verbs)
-            rows = [
-                (f"{verb:<{wide}}", each.get_short_help_str(most))
-                for verb, each in commands
-                if each
-            ]
+            rows = [(f"{verb:<{wide}}", SUMMARIES[verb]) for verb in verbs]
             if rows:
                 with formatter.section(title):
                     formatter.write_dl(rows)
+
+    def main(self, *words: Any, **more: Any) -> Any:
+        """
+        Begin: the standard streams first.
+        """
+        streams.prepare()
+        return super().main(*words, **more)
 
     def invoke(self, ctx: click.Context) -> Any:
         """
@@ -96,17 +136,38 @@ class Verbs(click.Group):
         try:
             return super().invoke(ctx)
         except ConfigError as error:
-            show_problems(error.problems)
+            for problem in error.problems:
+                click.echo(str(problem), err=True)
             ctx.exit(2)
         except ProxyError as error:
             click.secho(f"{error.code}: {error.reason}", fg="red", err=True)
             ctx.exit(1)
+        except OSError as error:
+            if error.errno not in streams.FULL:
+                raise
+            streams.drop_output()
+            where = error.filename or "the output"
+            click.secho(f"{where} cannot be written: {error.strerror}", fg="red", err=True)
+            ctx.exit(1)
+
+
+def _meant(word: str) -> str:
+    """
+    Ask whether the verb most like *word* was meant; empty if none is like it.
+    """
+    from difflib import get_close_matches  # only slips need it
+
+    close = get_close_matches(word[:64], VERBS, n=1)
+    return f"did you mean {close[0]}? " if close else ""
 
 
 def versions() -> str:
     """
     Return this version and those of the libraries that matter in a report.
     """
+    # Here, since it takes longer to import than all else that help and shells need
+    from importlib.metadata import PackageNotFoundError, version
+
     names = ("aiohttp", "Authlib", "joserfc", "httptools", "uvloop")
     found = []
     for name in names:
@@ -121,8 +182,21 @@ def versions() -> str:
     return f"{own} ({', '.join(found)})"
 
 
+def _show_version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:  # noqa: FBT001 - click's signature
+    if asked and not ctx.resilient_parsing:
+        click.echo(f"authproxy {versions()}")
+        ctx.exit()
+
+
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(message=f"%(prog)s {versions()}", version="", prog_name="authproxy")
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_show_version,
+    help="Show the version and exit.",
+)
 def main() -> None:
     """
     Attach the right ZITADEL service user's token to outbound API calls.

@@ -15,7 +15,7 @@ VARIABLE = "_AUTHPROXY_COMPLETE"
 """How the shell asks; click works it out from the program's name."""
 
 
-@click.command("completion", short_help="Print what a shell needs to complete.")
+@click.command("completion")
 @click.argument("shell", type=click.Choice(SHELLS))
 def command(shell: str) -> None:
     """

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from proxy import hygiene
-from proxy.cli.child import run_child, say
+from proxy.cli.child import keep_secrets, run_child, say, warn_of_others
 from proxy.cli.curl_arguments import Options, Word, headers, method
 from proxy.cli.curl_urls import Asked, Finder, NoWayError, rewritten_file
 from proxy.cli.names import paths
@@ -64,7 +64,6 @@ class Passing(click.Command):
 @click.command(
     "curl",
     cls=Passing,
-    short_help="Run curl through the routes; no proxy needs to run.",
     options_metavar="[--config FILE]",
     context_settings={"help_option_names": ["--help"]},
 )
@@ -108,6 +107,7 @@ def command(ctx: click.Context, config: str | None, arguments: tuple[str, ...]) 
         ctx.exit(run_async(run_child((program, *arguments), os.environ)))
     loaded = load_config(config)
     environ = hygiene.take_secrets(os.environ, loaded.settings)
+    keep_secrets()
     ctx.exit(run_async(_run(loaded, environ, program, words)))
 
 
@@ -132,6 +132,7 @@ async def _run(
     asked = [made for part in _parts(words) for made in _asked(part, finder)]
     users = None if any(word.name == "config" for word in words) else finder.users
     async with open_private(loaded, environ, say, users=users, port=True) as proxy:
+        warn_of_others(proxy)
         return await run_child((program, *_arguments(asked, proxy)), _environment(os.environ))
 
 

@@ -9,6 +9,7 @@ path alone is asked of the proxy itself. What no route leads to is refused befor
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
@@ -34,9 +35,18 @@ _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 # curl(1), URL: {one,two}, [1-100], [a-z:2]
 _GLOB: Final = re.compile(r"[{\[]")
 
+# An IPv6 address in brackets, which curl does not take for a pattern: it has no -
+_LITERAL: Final = re.compile(r"\[[0-9A-Fa-f:.]+(?:%[^\]]*)?\]")
+
 # curl(1), -K: an option at a line's start, dashes or not, then blanks, = or :
-_FILE_LINE: Final = re.compile(r"(?m)^([ \t]*(?:--)?url[ \t]*[ \t=:][ \t]*\"?)https://")
+_FILE_URL: Final = r"(?m)^([ \t]*(?:--)?url[ \t]*[ \t=:][ \t]*\"?)"
+_FILE_LINE: Final = re.compile(_FILE_URL + "https://")
+_FILE_PATH: Final = re.compile(_FILE_URL + r"(/[^\s\"]*)")
 _FILE_NEXT: Final = re.compile(r"(?m)^[ \t]*(?:--)?next[ \t]*$")
+
+
+MOST: Final = 20
+"""Routes that are listed where none leads to a URL; those of a gateway would fill screens."""
 
 
 class NoWayError(click.ClickException):
@@ -94,11 +104,11 @@ class Finder:
             return self._of_path(asked)
         scheme = _SCHEME.match(url)
         if scheme is None:
-            url = f"https://{url}"
+            url = f"http://{url}"  # where no port is written it stands for https:// as well
         elif scheme[1].lower() not in {"http", "https"}:
             raise NoWayError(f"{scheme[1]}:// is not HTTP, and no route leads there")
         authority, path = _halves(url)
-        if asked.globbing and _GLOB.search(authority):
+        if asked.globbing and _GLOB.search(_LITERAL.sub("", authority)):
             self.users.update(entry.service_user for entry in self._routes)
         else:
             host = authority.rpartition("@")[2]
@@ -128,13 +138,26 @@ class Finder:
     def _find(self, asked: Asked, origin: str, path: str) -> None:
         try:
             named = origin.encode() if origin.isascii() else origin.encode("idna")
-            target = named + self._target(asked, path)
-            found = self._forward.decide(asked.method.encode(), target, asked.headers.get)
         except UnicodeError:
             raise NoWayError(f"{_shown(asked.url)} holds no host name") from None
+        target = named + self._target(asked, path)
+        try:
+            found = self._forward.decide(asked.method.encode(), target, asked.headers.get)
         except ProxyError as error:
-            raise self._nobody(asked, error.reason) from error
+            raise self._nobody(asked, self._why(asked, target, error)) from error
         self.users.add(found.route.action.service_user)
+
+    def _why(self, asked: Asked, target: bytes, error: ProxyError) -> str:
+        """
+        Return why no route is for a URL: most often its scheme is not the upstream's.
+        """
+        scheme, colon, rest = target.partition(b":")
+        if scheme.lower() == b"https":
+            plain = b"http" + colon + rest
+            with suppress(ProxyError):
+                self._forward.decide(asked.method.encode(), plain, asked.headers.get)
+                return "the upstream there is an http:// one; write http://"
+        return error.reason.removesuffix(" in forward mode")  # which is what other clients do
 
     def _target(self, asked: Asked, path: str) -> bytes:
         """
@@ -149,9 +172,11 @@ class Finder:
     def _nobody(self, asked: Asked, reason: str) -> NoWayError:
         why = f": {reason}" if reason else ""
         lines = [f"no route leads to {asked.method} {_shown(asked.url)}{why}", "The routes are:"]
-        rows = [(entry.name, *route_ends(entry)) for entry in self._routes]
+        rows = [(entry.name, *route_ends(entry)) for entry in self._routes[:MOST]]
         wide = [max(len(row[column]) for row in rows) for column in (0, 1)]
         lines += (f"  {name:<{wide[0]}}  {what:<{wide[1]}}  → {to}" for name, what, to in rows)
+        if len(self._routes) > MOST:
+            lines.append(f"and {len(self._routes) - MOST} more")
         return NoWayError("\n".join(lines))
 
 
@@ -185,7 +210,8 @@ def rewritten_file(text: str, own: Sequence[tuple[str, str]]) -> str:
         own: Names and values of the options that lead to the proxy; `next` forgets them.
     """
     again = "".join(f'\n{name} = "{value}"' for name, value in own)
-    return _FILE_NEXT.sub(f"next{again}", _FILE_LINE.sub(r"\1http://", text))
+    text = _FILE_PATH.sub(rf"\1http://{OWN_HOST}\2", _FILE_LINE.sub(r"\1http://", text))
+    return _FILE_NEXT.sub(f"next{again}", text)
 
 
 def _shown(text: str) -> str:

@@ -29,7 +29,7 @@ INDENT = 14
 """Columns before an answer's body."""
 
 
-@click.command("demo", short_help="Show the proxy at work before an embedded sandbox.")
+@click.command("demo")
 @click.option("--once", is_flag=True, help="End after the sample requests instead of serving on.")
 @click.pass_context
 def command(ctx: click.Context, *, once: bool) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from proxy import hygiene
-from proxy.cli.child import run_child, say
+from proxy.cli.child import keep_secrets, run_child, say, warn_of_others
 from proxy.cli.names import files
 from proxy.cli.terminal import config_option, load_config, run_async
 from proxy.private.opening import open_private
@@ -51,7 +51,6 @@ def _settings(
 
 @click.command(
     "exec",
-    short_help="Run a program with a proxy of its own.",
     context_settings={"allow_interspersed_args": False},
 )
 @config_option
@@ -103,6 +102,7 @@ def command(
     """
     loaded = load_config(config)
     environ = hygiene.take_secrets(os.environ, loaded.settings)
+    keep_secrets()
     ctx.exit(run_async(_run(loaded, environ, command, variables, forward=not no_forward)))
 
 
@@ -115,11 +115,7 @@ async def _run(
     forward: bool,
 ) -> int:
     async with open_private(loaded, environ, say, port=True) as private:
-        if not private.guarded:
-            say(
-                "this system does not tell whose a connection is: other users of this machine can "
-                f"use {private.url} while the program runs"
-            )
+        warn_of_others(private)
         return await run_child(words, environment(private, variables, os.environ, forward=forward))
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 COLOURS = {"good": "green", "doubtful": "yellow", "bad": "red"}
 
 
-@click.command("explain", short_help="Say which route a request takes, and why.")
+@click.command("explain")
 @click.argument("method")
 @click.argument("url")
 @config_option
@@ -88,8 +88,8 @@ def command(  # noqa: PLR0913 - one parameter per option
 def _show(row: Row) -> None:
     if row.label == "headers":
         added = click.style(row.main, fg="green")
-        removed = click.style(row.aside, fg="red")
-        click.echo(label(row.label) + (f"{added}   {removed}" if removed else added))
+        removed = f"   {click.style(row.aside, fg='red')}" if row.aside else ""
+        click.echo(f"{label(row.label)}{added}{removed}")
         return
     main = click.style(row.main, fg=COLOURS.get(row.tone), bold=row.label == "route")
     aside = f"   {click.style(row.aside, dim=row.tone == 'good')}" if row.aside else ""

@@ -8,9 +8,10 @@ import click
 
 from proxy.cli.admin import admin_address, answer
 from proxy.cli.terminal import config_option
+from proxy.observe.console import printable
 
 
-@click.command("health", short_help="Ask a running proxy whether it is ready.")
+@click.command("health")
 @config_option
 @click.option("--live", is_flag=True, help="Ask only whether it is alive, not whether it is ready.")
 @click.pass_context
@@ -22,5 +23,6 @@ def command(ctx: click.Context, config: str | None, *, live: bool) -> None:
     """
     address = admin_address(config)
     status, text = answer(ctx, address, "/livez" if live else "/readyz?verbose")
-    click.echo(text.rstrip())
+    for said in text.rstrip().splitlines():
+        click.echo(printable(said))
     ctx.exit(0 if status == 200 else 1)

@@ -17,7 +17,16 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from proxy.cli.answers import Kind, as_id, as_issuer, as_upstream, credential, offer_chmod
+from proxy.cli.answers import (
+    Kind,
+    as_admin,
+    as_id,
+    as_issuer,
+    as_listen,
+    as_upstream,
+    credential,
+    offer_chmod,
+)
 from proxy.cli.first_config import Answers, write
 from proxy.cli.terminal import run_async
 from proxy.config.environment import DEFAULT_SCOPES
@@ -66,7 +75,7 @@ class Given:
     projects: tuple[str, ...]
 
 
-@click.command("init", short_help="Write a first proxy.yaml, and try it.")
+@click.command("init")
 @click.option("--issuer", metavar="URL", help="The ZITADEL instance, such as acme.zitadel.cloud.")
 @click.option("--key-file", type=PATH, metavar="FILE", help="A service user's key JSON.")
 @click.option("--client-id", metavar="ID", help="A client id; goes with --client-secret-file.")
@@ -123,10 +132,14 @@ def command(
     A file that is there stays unless with --force. Exit code 1 if the issuer refuses: the file is
     written all the same.
     """
+    if output.is_dir():
+        raise click.UsageError(f"{output} is a folder; write the path of a file in it")
     if output.exists() and not force:
         raise click.UsageError(f"{output} is there already; --force writes over it")
     if not output.absolute().parent.is_dir():
         raise click.UsageError(f"the folder of {output} does not exist; make it first")
+    _asked("", "--listen", as_listen, listen)
+    _asked("", "--admin", as_admin, admin)
     answers = _interview(Given(**given), listen, admin)  # type: ignore[arg-type] # click's options
     text = answers.text(output.absolute().parent)
     now = time.time()  # noqa: TID251 - a verb starts here
@@ -237,9 +250,9 @@ def _asked(
             question, default=default, value_proc=convert, err=True, show_default=bool(default)
         )
     except click.Abort:
+        click.echo(err=True)  # the question's line is still open
         if sys.stdin.isatty():
             raise
-        click.echo(err=True)
         if default is None:
             raise click.UsageError(f"nobody is there to ask; write {option}") from None
         return convert(default)

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from proxy.supervision.inheritance import Inherited
     from proxy.supervision.notify import Notify
 
-    Successor: TypeAlias = Callable[[Sequence[tuple[str, socket.socket]]], Awaitable[int]]
+    Sockets: TypeAlias = Sequence[tuple[str, socket.socket]]
+    Successor: TypeAlias = Callable[[Sockets, Sequence[str]], Awaitable[int]]
 
 POLL = 0.05
 """Seconds between two looks at whether the tokens have come."""
@@ -46,7 +47,8 @@ class Life:
     Args:
         notify: The service manager.
         inherited: What another process passed to this one.
-        start_successor: Starts a process with these sockets; returns its id once it serves.
+        start_successor: Starts a process with these sockets, and these service users revoked;
+            returns its id once it serves.
         end_now: Ends this process without waiting for anything.
 
     Attributes:
@@ -179,13 +181,18 @@ class Life:
                 sockets = runtime.sockets()
                 for _, copy in sockets:
                     stack.callback(copy.close)
-                pid = await self._start_successor(sockets)
+                revoked = runtime.succession.revoked()
+                pid = await self._start_successor(sockets, revoked)
         except HandOverFailed as failed:
             self._failed(runtime, failed.reason)
             return
         except asyncio.CancelledError:
             self._failed(runtime, "this process was told to end")
             raise
+        if runtime.succession.revoked() != revoked:
+            os.kill(pid, signal.SIGTERM)  # it does not know of the change: it must not serve
+            self._failed(runtime, "a service user was revoked or allowed meanwhile; ask again")
+            return
         self._notify.successor(pid)
         runtime.hand_over()
         runtime.log.info("proxy.handed_over", pid=pid)

@@ -16,7 +16,7 @@ SAID = {
 }
 
 
-@click.command("reload", short_help="Have a running proxy read its configuration again.")
+@click.command("reload")
 @config_option
 @key_option
 @click.option("--json", "as_json", is_flag=True, help="Print the proxy's answer as JSON.")

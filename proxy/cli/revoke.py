@@ -14,7 +14,7 @@ from proxy.cli.names import service_users
 from proxy.cli.terminal import config_option
 
 
-@click.command("revoke", short_help="Take a service user's tokens away, now.")
+@click.command("revoke")
 @click.argument("name", shell_complete=service_users)
 @click.option("--cut", is_flag=True, help="Cut its open responses and WebSockets, too.")
 @config_option

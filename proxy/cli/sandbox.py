@@ -84,7 +84,7 @@ def _list_faults(ctx: click.Context, _: click.Parameter, wanted: bool) -> None: 
         ctx.exit()
 
 
-@click.command("sandbox", short_help="Run a ZITADEL stand-in and a protected backend, in memory.")
+@click.command("sandbox")
 @click.option(
     "--port",
     type=PORT,

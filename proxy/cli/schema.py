@@ -11,7 +11,7 @@ import click
 from proxy.config.schema import json_schema
 
 
-@click.command("schema", short_help="Print the JSON Schema of proxy.yaml, for editors.")
+@click.command("schema")
 def command() -> None:
     """
     Print the JSON Schema of proxy.yaml.

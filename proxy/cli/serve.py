@@ -16,7 +16,7 @@ import click
 from proxy import hygiene
 from proxy.cli.life import Life
 from proxy.cli.terminal import config_option, load_config, run_async
-from proxy.memory import keep_memory
+from proxy.memory import keep_memory, uncollected
 from proxy.observe import formats
 from proxy.observe.log import loss_notice
 from proxy.observe.sink import Sink
@@ -38,7 +38,7 @@ RESERVE = 64
 issuers, callers just being turned away."""
 
 
-@click.command("run", short_help="Serve until SIGTERM or Ctrl-C.")
+@click.command("run")
 @config_option
 @click.option(
     "--log-format",
@@ -94,23 +94,29 @@ async def serve(
         sink.close()
         os._exit(1)
 
-    async def start_successor(sockets: Sequence[tuple[str, socket.socket]]) -> int:
+    async def start_successor(
+        sockets: Sequence[tuple[str, socket.socket]], revoked: Sequence[str]
+    ) -> int:
         if os.getpid() == 1:
             raise HandOverFailed("process 1 cannot be replaced; replace its container")
         if loaded.source == "-":
             raise HandOverFailed("the configuration came from standard input, which has ended")
-        return await hand_over(own_command(), around.environ, sockets)
+        return await hand_over(own_command(), around.environ, sockets, revoked=revoked)
 
     life = Life(notify, around.inherited, start_successor, end_now)
     life.listen()
+    starting = contextlib.ExitStack()
     try:
+        starting.enter_context(uncollected())
         async with Runtime(loaded, around) as runtime:
+            starting.close()
             if dumps:
                 runtime.log.debug("coredumps.on", reason=dumps)
             for problem in loaded.warnings:
                 runtime.log.warning("config.warning", problem=str(problem))
             await life.live(runtime)
     finally:
+        starting.close()
         await life.close()
 
 

@@ -25,7 +25,7 @@ from proxy.cli.admin import (
     line,
     no_answer,
 )
-from proxy.cli.table import bar, rows, span
+from proxy.cli.table import bar, narrowed, rows, span
 from proxy.cli.terminal import config_option
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ COLOURS = {"ready": "green", "idle": "green", "cold": None, "stale": "yellow"}
 """Of the conditions; red for all others."""
 
 
-@click.command("status", short_help="Show how a running proxy fares.")
+@click.command("status")
 @config_option
 @key_option
 @click.option("--json", "as_json", is_flag=True, help="Print all the proxy tells, as JSON.")
@@ -165,9 +165,19 @@ def _user(user: dict[str, Any]) -> tuple[str, ...]:
         click.style(condition, fg=COLOURS.get(condition, "red")),
         life,
         text,
-        (f"in {span(renews)}" if renews > 0 else "now") if _number(renews) else "",
+        _renewal(user, renews),
         str(user.get("mints", "")),
     )
+
+
+def _renewal(user: dict[str, Any], renews: object) -> str:
+    """
+    Return when a token is renewed: not at all while nobody uses it.
+    """
+    if _number(renews):
+        return f"in {span(renews)}" if renews > 0 else "now"
+    ends = _number(user.get("expires_in")) and user.get("condition") == "ready"
+    return "once used" if ends else ""
 
 
 def _errors(users: list[dict[str, Any]]) -> list[str]:
@@ -184,7 +194,10 @@ def _routes(routes: list[dict[str, Any]]) -> Iterator[str]:
     busy = [route for route in routes if route.get("requests")]
     shown = busy or routes[:10]
     head = ("ROUTE", "MATCHES", "AS", "RATE", "ERRORS", "P50", "P90", "P99")
-    yield rows(head, [_route(route) for route in shown], right=(3, 4, 5, 6, 7))
+    table = [_route(route) for route in shown]
+    if sys.stdout.isatty():
+        table = narrowed(head, table, 1, shutil.get_terminal_size().columns)
+    yield rows(head, table, right=(3, 4, 5, 6, 7))
     more = len(routes) - len(shown)
     if more > 0:
         quiet = " without requests" if busy else ""

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 FULL, EMPTY = "█", "░"
 PLAIN_FULL, PLAIN_EMPTY = "#", "-"
 
+LEAST = 10
+"""Letters of a cell that are still worth showing."""
+
 
 def rows(head: Sequence[str], body: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> str:
     """
@@ -37,6 +40,31 @@ def rows(head: Sequence[str], body: Sequence[Sequence[str]], *, right: Sequence[
             padded.append(blanks + cell if column in right else cell + blanks)
         lines.append("  ".join(padded).rstrip())
     return "\n".join(lines)
+
+
+def narrowed(
+    head: Sequence[str], body: Sequence[tuple[str, ...]], column: int, width: int
+) -> list[tuple[str, ...]]:
+    """
+    Return a table's lines with the cells of one column cut, so that it is not wider than a terminal.
+
+    Args:
+        head: The columns' titles.
+        body: Its lines; cells of the column are not styled.
+        column: The column, which keeps LEAST letters at least.
+        width: Of the terminal.
+    """
+    widths = [
+        max(len(click.unstyle(cell)) for cell in cells) for cells in zip(head, *body, strict=True)
+    ]
+    excess = sum(widths) + 2 * (len(widths) - 1) - width
+    most = max(widths[column] - excess, LEAST)
+    made = []
+    for cells in body:
+        cell = cells[column]
+        short = cell if len(cell) <= most else f"{cell[: most - 1]}…"
+        made.append((*cells[:column], short, *cells[column + 1 :]))
+    return made
 
 
 def bar(share: float, width: int = 8) -> str:

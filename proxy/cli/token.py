@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from proxy.core.token import Token
 
 
-@click.command("token", short_help="Print a usable token of a service user.")
+@click.command("token")
 @click.argument("user", shell_complete=service_users)
 @config_option
 @click.option("--json", "as_json", is_flag=True, help="Print age and claims, not the token.")

@@ -7,6 +7,7 @@ variable. An empty variable counts as not set, as Compose files write it.
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -18,12 +19,14 @@ from proxy.config.model import ANONYMOUS
 from proxy.config.network import parse_address
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
 ORIGIN: Final = "environment"
 
 _PREFIX: Final = "AUTHPROXY_"
+_FORM: Final = re.compile(_PREFIX + "[A-Z0-9_]{1,64}")
+
 ISSUER: Final = "AUTHPROXY_ISSUER"
 UPSTREAM: Final = "AUTHPROXY_UPSTREAM"
 KEY_FILE: Final = "AUTHPROXY_KEY_FILE"
@@ -39,6 +42,19 @@ SCOPES: Final = "AUTHPROXY_SCOPES"
 
 CREDENTIALS: Final = (KEY_FILE, CLIENT_ID, CLIENT_SECRET, CLIENT_SECRET_FILE, TOKEN, TOKEN_FILE)
 VARIABLES: Final = (ISSUER, *CREDENTIALS, UPSTREAM, LISTEN, CALLERS, ADMIN, SCOPES)
+
+KNOWN: Final = (
+    *VARIABLES,
+    "AUTHPROXY_ADMIN_KEY_FILE",
+    "AUTHPROXY_CONFIG",
+    "AUTHPROXY_COREDUMPS",
+    "AUTHPROXY_HANDOVER",
+    "AUTHPROXY_LOG_FORMAT",
+    "AUTHPROXY_REVOKED",
+    "AUTHPROXY_SOCKET",
+    "AUTHPROXY_URL",
+)
+"""Every variable of this program; tests hold it against the source and the reference."""
 
 DEFAULT_SCOPES: Final = ("openid", API_AUDIENCE)
 """What ZITADEL's own APIs need; other upstreams need their project's scope instead."""
@@ -138,6 +154,26 @@ def _slip(name: str, environ: Mapping[str, str]) -> str:
     unknown = (end for end in ends if _PREFIX + end not in VARIABLES)
     end = near(name.removeprefix(_PREFIX), unknown)
     return _PREFIX + end if end else ""
+
+
+def misspelt(environ: Mapping[str, str], named: Collection[str]) -> Iterator[Finding]:
+    """
+    Yield each variable that is none of this program's and resembles one.
+
+    Others that begin alike are left alone: Kubernetes sets some for a Service of this name.
+
+    Args:
+        environ: The environment.
+        named: Variables that the settings name.
+    """
+    ends = {name.removeprefix(_PREFIX): name for name in KNOWN}
+    for name in sorted(environ):
+        if not _FORM.fullmatch(name) or name in KNOWN or name in named:
+            continue
+        meant = near(name.removeprefix(_PREFIX), ends)
+        if meant:
+            what = f"{name} is no variable of this program"
+            yield Finding((), what, f"did you mean {ends[meant]}?")
 
 
 def _conflicts(said: Mapping[str, str]) -> Iterator[Finding]:

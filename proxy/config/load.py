@@ -26,7 +26,7 @@ from proxy.config.lint import lint
 from proxy.config.model import Issuer, Listener, Settings
 from proxy.config.route import Route
 from proxy.config.rules import Entries
-from proxy.config.secret_source import SecretFile
+from proxy.config.secret_source import SecretEnv, SecretFile
 from proxy.config.service_user import ServiceUser
 from proxy.config.source import Source, read
 from proxy.config.words import translate
@@ -163,6 +163,7 @@ def _judge(draft: Draft, source: Source | None, environ: Mapping[str, str], now:
                 *endings(settings, ends, now),
                 *files.doubts(entries, draft.base, environ),
                 *_ignored(source, environ),
+                *environment.misspelt(environ, _variables(entries)),
             ]
         ),
         draft.marks,
@@ -211,6 +212,14 @@ def _paths(source: Source | None, base: Path, entries: Entries) -> Iterator[Path
     for thing in files.outside(entries):
         if isinstance(thing.source, SecretFile):
             yield base / thing.source.path
+
+
+def _variables(entries: Entries) -> frozenset[str]:
+    """
+    Return the variables that settings name.
+    """
+    sources = (thing.source for thing in files.outside(entries))
+    return frozenset(source.name for source in sources if isinstance(source, SecretEnv))
 
 
 def _ignored(source: Source | None, environ: Mapping[str, str]) -> Iterator[Finding]:

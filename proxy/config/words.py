@@ -203,6 +203,8 @@ def _unknown(place: Place, data: object) -> tuple[Finding, str]:
     model = _model(above, data)
     known = tuple(model.model_fields) if model else ()
     meant = near(name, known)
+    if not above and name in Route.model_fields and not (meant and _is_group(data, place)):
+        return Finding(place, "belongs to a route", "write it under routes[…]"), ""
     if meant:
         return Finding(place, f'unknown setting "{name[:40]}"', f'did you mean "{meant}"?'), meant
     if (
@@ -214,6 +216,13 @@ def _unknown(place: Place, data: object) -> tuple[Finding, str]:
         return Finding(place, what, instead), ""
     listed = f"known here: {', '.join(sorted(known))}"
     return Finding(place, "unknown setting", listed), ""
+
+
+def _is_group(data: object, place: Place) -> bool:
+    """
+    Tell whether there are settings by name, as under `upstreams` and not at a route's `upstream`.
+    """
+    return isinstance(look(data, place), dict)
 
 
 def _model(place: Place, data: object) -> type[Section] | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Literal, NamedTuple, Protocol, TypeVar
 
-from proxy.core.forward_errors import TunnelNotSupported
+from proxy.core.forward_errors import PlainTunnelNotSupported, TunnelNotSupported
 from proxy.core.headers import REQUEST_ID
 from proxy.core.target import Target, below, join, parse_target, readings
 from proxy.errors import BadRequest, MethodNotSupported, NoRoute
@@ -99,7 +99,7 @@ def decide(
         BadRequest: No URL, or one that servers on the way may read as another route's.
         NoRoute: Nothing matches.
     """
-    check_method(method)
+    check_method(method, raw_target)
     target = parse_target(raw_target, host_field)
     route = settled(lambda path: table.find(method, target.host, path, fields), target.path)
     if route is None:
@@ -107,15 +107,21 @@ def decide(
     return Decision(route, target)
 
 
-def check_method(method: bytes) -> None:
+def check_method(method: bytes, raw_target: bytes) -> None:
     """
     See that a token can be attached to a request of this method.
+
+    Args:
+        method: As in the request line.
+        raw_target: As in the request line; of CONNECT `host:port`.
 
     Raises:
         MethodNotSupported: CONNECT or TRACE.
     """
     if method == b"CONNECT":
-        raise TunnelNotSupported("CONNECT is not served: nothing can be attached within a tunnel")
+        plain = raw_target.endswith(b":80")
+        error = PlainTunnelNotSupported if plain else TunnelNotSupported
+        raise error("CONNECT is not served: nothing can be attached within a tunnel")
     if method in UNSUPPORTED:
         raise MethodNotSupported(f"{method.decode()} is not served")
 

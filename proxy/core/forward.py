@@ -124,7 +124,7 @@ class ForwardTable(Generic[T]):
             BadRequest: No URL, or one that servers on the way may read as another route's.
             NotForwarded: No route is for it.
         """
-        check_method(method)
+        check_method(method, raw_target)
         authority = parse_authority(raw_target)
         asked = parse_target(raw_target, b"")
         named = settled(

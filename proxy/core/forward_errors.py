@@ -41,3 +41,16 @@ class TunnelNotSupported(MethodNotSupported):
         "the API), or use the proxy's own URL in the place of the API's."
     )
     hint = "write http:// instead of https:// in the URL, the proxy adds TLS"
+
+
+class PlainTunnelNotSupported(TunnelNotSupported):
+    """
+    CONNECT to port 80, which some clients send for http:// URLs too.
+    """
+
+    detail = (
+        "CONNECT asks for a tunnel, in which this proxy could attach no token, and this one is to "
+        "port 80: turn off the client's tunnel for http:// URLs (in undici: proxyTunnel: false), "
+        "or use the proxy's URL as the base URL."
+    )
+    hint = "turn off the client's tunnel for http:// URLs, or use the proxy's URL as the base URL"

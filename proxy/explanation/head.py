@@ -20,11 +20,27 @@ SHOWN = "Authorization: Bearer ***"
 BEARER = f"{SHOWN}\r\n".encode()
 
 
-def lines(
-    plan: Plan, method: bytes, goal: bytes, known: Known, head: RequestFields, *, foreign: bool
+def lines(  # noqa: PLR0913 - what the gateway makes a head of
+    plan: Plan,
+    method: bytes,
+    goal: bytes,
+    known: Known,
+    head: RequestFields,
+    *,
+    foreign: bool,
+    discreet: bool = False,
 ) -> list[str]:
     """
     Return the lines of the upstream's head (`gateway.Request._head`).
+
+    Args:
+        plan: What the route does.
+        method: As in the request line.
+        goal: The request target of the upstream.
+        known: What is known of the request.
+        head: The caller's header section.
+        foreign: The caller's own credential goes up, and none is attached.
+        discreet: Hide the values that the configuration sets.
     """
     own = known.lines_for(cast("Lane", PaperLane(plan)), head)
     if method == b"OPTIONS":
@@ -34,11 +50,16 @@ def lines(
         host_lines(plan),
         own,
         b"" if foreign else BEARER,
-        plan.set_lines,
+        _without_values(plan.set_lines) if discreet else plan.set_lines,
         b"" if known.names_itself else id_line("…"),
         known.last,
     )
     return [line for line in b"".join(parts).decode().split("\r\n") if line]
+
+
+def _without_values(section: bytes) -> bytes:
+    names = (line.partition(b":")[0] for line in section.splitlines())
+    return b"".join(b"%b: ***\r\n" % name for name in names)
 
 
 def added(question: Question, sent: tuple[str, ...]) -> list[str]:

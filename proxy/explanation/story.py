@@ -81,15 +81,21 @@ class Story:
     hint: str = ""
 
 
-def tell(loaded: Loaded, question: Question) -> Story:
+def tell(loaded: Loaded, question: Question, *, discreet: bool = False) -> Story:
     """
     Work out what would happen to a request, at the first listener that takes it; at the first of
     all if none does.
 
     What is refused, but would not be in forward mode, is told with a hint at that.
+
+    Args:
+        loaded: The configuration.
+        question: The request.
+        discreet: Hide the values that `request_headers` sets from whoever may ask and not read the
+            configuration: some are keys.
     """
     paper = on_paper(loaded.settings)
-    story = _tell(loaded.settings, paper, question)
+    story = _tell(loaded.settings, paper, question, discreet=discreet)
     if story.refused is None or not question.url:
         return story
     other = _tell(loaded.settings, paper, replace(question, target=question.url, url=b""))
@@ -99,7 +105,7 @@ def tell(loaded: Loaded, question: Question) -> Story:
     return replace(story, hint=f"{hint}: ask with --forward, on the admin listener with forward=1")
 
 
-def _tell(settings: Settings, paper: Paper, question: Question) -> Story:
+def _tell(settings: Settings, paper: Paper, question: Question, *, discreet: bool = False) -> Story:
     forward = question.target[:1] not in (b"/", b"*") and question.method != b"CONNECT"
     unread = Story(paper.lost(question, is_forward=forward), paper.entrances[0].name)
     try:
@@ -108,7 +114,8 @@ def _tell(settings: Settings, paper: Paper, question: Question) -> Story:
     except ProxyError as error:
         return replace(unread, refused=error, forward=forward)
     assert head is not None
-    told = [_at(index, paper, question, head) for index in range(len(settings.listen))]
+    listeners = range(len(settings.listen))
+    told = [_at(index, paper, question, head, discreet=discreet) for index in listeners]
     story = next((each for each in told if each.refused is None), told[0])
     if story.refused is None and head.length and 0 < settings.limits.body < head.length:
         too_large = BodyTooLarge(f"the body is larger than {settings.limits.body} bytes")
@@ -138,7 +145,9 @@ def _measure(question: Question, settings: Settings) -> None:
         raise BadRequest("Content-Length must be one number")
 
 
-def _at(index: int, paper: Paper, question: Question, head: RequestFields) -> Story:
+def _at(
+    index: int, paper: Paper, question: Question, head: RequestFields, *, discreet: bool
+) -> Story:
     """
     Tell it at one listener (`gateway.Request._decide`).
     """
@@ -173,7 +182,9 @@ def _at(index: int, paper: Paper, question: Question, head: RequestFields) -> St
             error = ForwardUnauthenticated(error.reason)
         lost = paper.lost(question, is_forward=forward, chosen=story.route)
         return replace(story, lost=lost, refused=error, forward=forward)
-    sent = tuple(lines(plan, question.method, goal, known, head, foreign=foreign))
+    sent = tuple(
+        lines(plan, question.method, goal, known, head, foreign=foreign, discreet=discreet)
+    )
     return replace(
         story,
         lost=paper.lost(question, is_forward=forward, chosen=route),

@@ -4,11 +4,13 @@ The port on loopback of a private proxy, for programs that cannot use its Unix s
 Theory of operation
 -------------------
 A port on loopback is open to every user of the machine, and a base URL has no room for a key that
-all clients would send. So nobody shows a key: the system is asked whose each connection is, by the
-table of its sockets (proc(5), /proc/net/tcp), and only this user's and the superuser's get on to the
-Unix socket. Who is let in is known before a byte is read.
+all clients would send. So nobody shows a key: the system is asked whose each connection is, and only
+this user's and the superuser's get on to the Unix socket. Who is let in is known before a byte is
+read. The question is `sockdiag`'s, which costs nothing worth counting, so that other users who
+connect all the time keep nobody out; where it is not answered, the table of sockets is read (proc(5),
+/proc/net/tcp).
 
-The table tells connections apart by their ends, so it must be asked about one that still stands. One
+Both tell connections apart by their ends, so they must be asked about one that still stands. One
 that its client has reset before it was accepted can be read to its last byte, while its port is
 another program's already: that one's user would be taken for who sent it.
 
@@ -25,11 +27,14 @@ from pathlib import Path
 from socket import inet_aton
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from proxy.private.sockdiag import look_up
 from proxy.tasks import spawn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from typing import Any, Self
+
+    from proxy.private.sockdiag import Found
 
 TABLES: Final = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 
@@ -97,6 +102,7 @@ class Lobby:
     Args:
         socket: The Unix socket they are passed on to.
         tables: The system's tables of sockets.
+        ask: Asks the system for the socket with these ends; OSError if it does not answer.
 
     Attributes:
         port: Where it listens.
@@ -104,9 +110,15 @@ class Lobby:
         turned_away: Connections that were not let in.
     """
 
-    def __init__(self, socket: Path, tables: tuple[Path, ...] = TABLES) -> None:
+    def __init__(
+        self,
+        socket: Path,
+        tables: tuple[Path, ...] = TABLES,
+        ask: Callable[[End, End], Found] = look_up,
+    ) -> None:
         self._socket = socket
         self._tables = tables
+        self._ask = ask
         self._tasks: set[asyncio.Task[Any]] = set()
         self._server: asyncio.Server | None = None
         self.port = 0
@@ -126,16 +138,30 @@ class Lobby:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _greet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        client = End(*writer.get_extra_info("peername"))
-        # In this order: what stands afterwards stood while the table was read
-        if self.guarded and not (self._knows(client) and _stands(writer)):
+        if self.guarded and not self._knows(writer):
             self.turned_away += 1
             writer.transport.abort()
             return
         _ = spawn(self._tasks, self._pass_on(reader, writer), name="lobby")
 
-    def _knows(self, client: End) -> bool:
-        return owner(client, End(LOOPBACK, self.port), self._tables) in (os.getuid(), ROOT)
+    def _knows(self, writer: asyncio.StreamWriter) -> bool:
+        """
+        Return whether a connection is this user's or the superuser's.
+        """
+        client = _far_end(writer)
+        # What stands afterwards stood while the system was asked; what does not is not worth asking
+        return client is not None and self._owns(client) and _far_end(writer) is not None
+
+    def _owns(self, client: End) -> bool:
+        server = End(LOOPBACK, self.port)
+        uid: int | None
+        try:
+            found = self._ask(client, server)
+        except OSError:
+            uid = owner(client, server, self._tables)
+        else:
+            uid = found.uid if found.is_connected else None
+        return uid in (os.getuid(), ROOT)
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         inner: asyncio.StreamWriter | None = None
@@ -155,15 +181,15 @@ class Lobby:
                 inner.transport.abort()
 
 
-def _stands(writer: asyncio.StreamWriter) -> bool:
+def _far_end(writer: asyncio.StreamWriter) -> End | None:
     """
-    Return whether a connection is one still, so that no other can have the same ends.
+    Return the other end of a connection; None once it was reset, when another may have its ends.
     """
     try:
-        writer.get_extra_info("socket").getpeername()  # ENOTCONN once it was reset
-    except OSError:
-        return False
-    return True
+        host, port = writer.get_extra_info("socket").getpeername()  # not what the loop remembers
+    except OSError:  # ENOTCONN
+        return None
+    return End(host, port)
 
 
 async def _pour(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 QUIET: Final = frozenset(("debug", "info"))
 
+GONE: Final = 499
+"""What the log has for a request whose program hung up: it knows."""
+
 LABELS: Final = frozenset(("timestamp", "level", "event", "service_user", "reason", "exception"))
 """Facts that need no name, or that nobody at a terminal reads."""
 
@@ -65,5 +68,11 @@ def _of_request(record: Mapping[str, Any]) -> Iterator[str]:
             f"{record['service_user']}; `authproxy check --online` says what the issuer thinks of "
             "it, and its scopes or audience_projects may lack this upstream"
         )
-    elif record["error"]:
+    elif record["method"] == "CONNECT":
+        yield (
+            "the program asked for a tunnel (CONNECT), in which no token can be attached: clients do "
+            "so for https:// URLs, also for one that a redirect names, and some for http:// URLs, "
+            "too; write http://, set redirects: rewrite on the route, or use the base URL"
+        )
+    elif record["error"] and record["status"] != GONE:
         yield f"{asked}: {record['status']} {record['error']}"

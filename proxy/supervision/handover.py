@@ -26,7 +26,7 @@ import time
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from proxy.supervision.inheritance import FIRST, HANDOVER, READY
+from proxy.supervision.inheritance import FIRST, HANDOVER, READY, REVOKED
 
 if TYPE_CHECKING:
     import socket
@@ -41,7 +41,9 @@ PATIENCE = 5.0
 POLL = 0.02
 """Seconds between two looks at whether it has ended."""
 
-NOT_PASSED_ON = frozenset(("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "WATCHDOG_PID", HANDOVER))
+NOT_PASSED_ON = frozenset(
+    ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "WATCHDOG_PID", HANDOVER, REVOKED)
+)
 """Variables that were meant for this process alone. `WATCHDOG_USEC` without a process id is for
 whoever reads it (sd_watchdog_enabled(3))."""
 
@@ -71,6 +73,7 @@ async def hand_over(
     environ: Mapping[str, str],
     sockets: Sequence[tuple[str, socket.socket]],
     *,
+    revoked: Sequence[str] = (),
     bound: float = BOUND,
 ) -> int:
     """
@@ -82,6 +85,7 @@ async def hand_over(
         command: The program, by its path, and its arguments.
         environ: Its environment, but for what tells it of the sockets.
         sockets: By name; they stay open here.
+        revoked: The service users that are to be revoked there, too.
         bound: Seconds it has.
 
     Raises:
@@ -90,7 +94,7 @@ async def hand_over(
     hearing, speaking = os.pipe()
     try:
         try:
-            pid = _start(command, environ, sockets, speaking)
+            pid = _start(command, environ, sockets, (speaking, revoked))
         finally:
             os.close(speaking)
         try:
@@ -117,16 +121,19 @@ def _start(
     command: Sequence[str],
     environ: Mapping[str, str],
     sockets: Sequence[tuple[str, socket.socket]],
-    pipe: int,
+    said: tuple[int, Sequence[str]],
 ) -> int:
     """
-    Start *command* with the sockets as file descriptors from 3 on and the pipe behind them.
+    Start *command* with the sockets as file descriptors from 3 on and the pipe behind them; *said*
+    is the pipe, and who is revoked.
     """
+    pipe, revoked = said
     given = [each.fileno() for _, each in sockets] + [pipe]
     variables = {name: text for name, text in environ.items() if name not in NOT_PASSED_ON}
     variables["LISTEN_FDS"] = str(len(sockets))
     variables["LISTEN_FDNAMES"] = ":".join(quote(name, safe="/.[]") for name, _ in sockets)
     variables[HANDOVER] = str(FIRST + len(sockets))
+    variables[REVOKED] = ",".join(revoked)
     with contextlib.ExitStack() as stack:
         actions: list[tuple[int, int, int]] = []
         for place, number in enumerate(given):

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 HANDOVER = "AUTHPROXY_HANDOVER"
 """The variable with the number of the pipe on which the process before this one waits."""
 
+REVOKED = "AUTHPROXY_REVOKED"
+"""The variable with the service users that an operator has revoked in the process before this one."""
+
 FIRST = 3
 """SD_LISTEN_FDS_START: the file descriptors below are standard input, output and error."""
 
@@ -53,6 +56,7 @@ class Inherited:
         sockets: By the name each was given; they listen.
         problems: What was wrong with others, in words.
         pipe: Where the process before this one waits; -1 if there is none.
+        revoked: The service users that are revoked there.
     """
 
     def __init__(
@@ -60,9 +64,11 @@ class Inherited:
         sockets: Iterable[tuple[str, socket.socket]] = (),
         problems: Iterable[str] = (),
         pipe: int = -1,
+        revoked: Iterable[str] = (),
     ) -> None:
         self._sockets = list(sockets)
         self._pipe = pipe
+        self.revoked = tuple(revoked)
         self.problems = tuple(problems)
 
     @property
@@ -140,6 +146,7 @@ def inherit(environ: MutableMapping[str, str], pid: int) -> Inherited:
     names = [unquote(name) for name in environ.pop("LISTEN_FDNAMES", "").split(":")]
     problems: list[str] = []
     pipe = _pipe(environ.pop(HANDOVER, ""), problems)
+    revoked = environ.pop(REVOKED, "")
     if not count or (pipe < 0 and whose != str(pid)):
         if count and not whose:
             problems.append("LISTEN_FDS is set, but LISTEN_PID does not say for whom: not used")
@@ -155,7 +162,8 @@ def inherit(environ: MutableMapping[str, str], pid: int) -> Inherited:
             problems.append(f"file descriptor {FIRST + place} is {found}: it is not used")
         else:
             sockets.append((name, found))
-    return Inherited(sockets, problems, pipe)
+    names = revoked.split(",") if revoked and pipe >= 0 else []
+    return Inherited(sockets, problems, pipe, names)
 
 
 def _listening(number: int) -> socket.socket | str:

@@ -25,7 +25,7 @@ from proxy.core.credential import Exchange
 from proxy.errors import CredentialInvalid
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from proxy.core.credential import ServiceUser
     from proxy.core.token import Minted
@@ -39,10 +39,13 @@ REVOKED = "revoked by an operator"
 class Revocations:
     """
     Names of revoked service users. Changed by `revoke` and `allow` only.
+
+    Args:
+        names: Those that are from the start.
     """
 
-    def __init__(self) -> None:
-        self._names: set[str] = set()
+    def __init__(self, names: Iterable[str] = ()) -> None:
+        self._names = set(names)
         self._parts: WeakSet[Revoking] = WeakSet()
 
     def join(self, part: Revoking) -> None:

@@ -4,6 +4,7 @@ The admin listener.
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from dataclasses import replace
 from hashlib import sha256
@@ -225,6 +226,20 @@ async def test_what_is_not_there_is_answered_with_what_is(admin):
     assert "GET  /status.json\n" in text
     assert "POST /reload\n" in text
     assert "HEAD" not in text
+
+
+async def test_what_is_no_http_is_quoted_in_no_log(admin, capfd):
+    """
+    A request with a key in it that cannot be parsed is answered 400, and no log repeats it.
+    """
+    host, _, port = admin.server.address.rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(b"GET /livez HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer hunter2\x00\r\n\r\n")
+    answer = await reader.read()
+    writer.close()
+
+    assert b" 400 " in answer.partition(b"\r\n")[0]
+    assert "hunter2" not in "".join(capfd.readouterr())
 
 
 async def test_the_root_leads_to_the_page(admin):

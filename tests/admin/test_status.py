@@ -160,6 +160,19 @@ def test_each_condition_has_words(scene, condition):
 
 
 @pytest.mark.parametrize(
+    ("error", "end"),
+    [("no such client", "client."), ("a typo?", "typo?"), ("wait!", "wait!"), ("it is so.", "so.")],
+)
+def test_a_trouble_ends_with_one_mark(scene, error, end):
+    """
+    Reasons that are sentences, or questions, bring their own.
+    """
+    scene.users = [user("c", "failing", error)]
+
+    assert scene.told()["troubles"][0].rpartition(" ")[2] == end
+
+
+@pytest.mark.parametrize(
     ("left", "words"),
     [(-1.0, "has ended"), (DAY / 2, "ends within a day"), (1.5 * DAY, "ends in 1 day")],
 )

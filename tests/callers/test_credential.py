@@ -67,6 +67,17 @@ CLAIMS = {
 }
 
 
+def shown(value):
+    """
+    Return a case's name, the same in every process: a frozenset prints in any order.
+    """
+    return (
+        f"{value.audience}{value.claims}{sorted(value.scopes)}"
+        if isinstance(value, Likeness)
+        else str(value)
+    )
+
+
 @pytest.mark.parametrize(
     ("likeness", "met"),
     [
@@ -89,7 +100,7 @@ CLAIMS = {
         (Likeness("c", scopes=frozenset(("orders", "admin"))), False),
         (Likeness("c", scopes=frozenset(("open",))), False),
     ],
-    ids=str,
+    ids=shown,
 )
 def test_everything_that_is_asked_of_claims_must_hold(likeness, met):
     """

@@ -176,6 +176,7 @@ def test_a_url_finds_its_route(finder, asked, url, users):
         Asked("https://acme.zitadel.cloud:8443/management/v1/"),
         Asked("/nothing"),
         Asked("http://inner.internal/x", "GET", {b"x-kind": b"a"}),
+        Asked("http://[::1]:8080/orders/1"),
     ],
     ids=lambda asked: asked.url,
 )
@@ -209,6 +210,42 @@ def test_a_url_without_a_route_is_refused_with_the_routes_there_are(finder, aske
     assert finder.users == set()
 
 
+@pytest.mark.parametrize("url", ["http://127.0.0.1:7/a", "127.0.0.1:7/a", "[::1]:7/a"])
+def test_a_url_without_a_scheme_means_what_the_upstream_speaks(tmp_path, url):
+    """
+    As curl itself asks by http:// then; an https:// URL there is refused, and the scheme is why.
+    """
+    host = url.removeprefix("http://").partition("/")[0]
+    text = ROUTES.partition("routes:")[0]
+    text += f'routes: [{{name: here, upstream: "http://{host}", service_user: one}}]\n'
+    (tmp_path / "proxy.yaml").write_text(text)
+    settings = load(tmp_path / "proxy.yaml", {"A": "secret"}, now=0.0).settings
+    finder = Finder(private_settings(settings, tmp_path / "proxy.sock"))
+
+    assert finder.rewritten(Asked(url)) == f"http://{host}/a"
+    with pytest.raises(click.ClickException, match="is an http:// one; write http://"):
+        finder.rewritten(Asked(f"https://{host}/a"))
+
+
+def test_many_routes_are_not_all_listed(tmp_path):
+    """
+    Where no route leads to a URL, a screen's worth of them is said.
+    """
+    rows = "".join(
+        f'  - {{name: "r{n}", match: {{path: /r{n}}}, upstream: "https://a.example", '
+        "service_user: one}\n"
+        for n in range(25)
+    )
+    (tmp_path / "proxy.yaml").write_text(f"{ROUTES.partition('routes:')[0]}routes:\n{rows}")
+    settings = load(tmp_path / "proxy.yaml", {"A": "secret"}, now=0.0).settings
+
+    with pytest.raises(click.ClickException) as caught:
+        Finder(private_settings(settings, tmp_path / "proxy.sock")).rewritten(Asked("/none"))
+
+    assert len(caught.value.message.splitlines()) == 23
+    assert caught.value.message.endswith("\nand 5 more")
+
+
 def test_a_url_that_is_not_http_is_refused(finder):
     """
     Other schemes go past every route.
@@ -221,11 +258,15 @@ def test_urls_in_a_file_of_options_are_rewritten():
     """
     However they are written; what `next` forgets is said again.
     """
-    text = 'url = "https://a/x"\n--url https://b/y\nurl=https://c\nnext\nheader = "a: https://d"\n'
+    text = (
+        'url = "https://a/x"\n--url https://b/y\nurl=https://c\nnext\nheader = "a: https://d"\n'
+        'url = "/orders/1?a=b"\nurl=/orders/2\noutput = /tmp/url\n'
+    )
 
     assert rewritten_file(text, [("proxy", "http://127.0.0.1:1")]) == (
         'url = "http://a/x"\n--url http://b/y\nurl=http://c\nnext\nproxy = "http://127.0.0.1:1"\n'
-        'header = "a: https://d"\n'
+        'header = "a: https://d"\nurl = "http://authproxy.internal/orders/1?a=b"\n'
+        "url=http://authproxy.internal/orders/2\noutput = /tmp/url\n"
     )
 
 

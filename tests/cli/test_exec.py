@@ -5,12 +5,13 @@ import json
 import os
 import signal
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from proxy.cli.child import run_child
+from proxy.cli.child import run_child, warn_of_others
 from proxy.cli.exec import environment
 from proxy.private.opening import Private
 
@@ -25,6 +26,14 @@ for target in sys.argv[1:]:
     client = http.client.HTTPConnection(base)
     client.request("GET", target)
     print(client.getresponse().read().decode())
+"""
+
+# Takes away what lets the superuser look into everything (PR_CAPBSET_DROP, linux/capability.h)
+UNPRIVILEGED = """
+import ctypes, os, sys
+for number in range(64):
+    ctypes.CDLL(None).prctl(24, number, 0, 0, 0)
+os.execv(sys.executable, [sys.executable, "-m", "proxy", *sys.argv[1:]])
 """
 
 WAIT = """
@@ -112,6 +121,41 @@ async def test_secrets_are_not_handed_down_and_nothing_is_left(start, sandbox, c
     assert not Path(told["AUTHPROXY_SOCKET"]).parent.exists()  # the proxy has ended
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection("127.0.0.1", int(told["AUTHPROXY_URL"].rpartition(":")[2]))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc/PID/environ is Linux's")
+@pytest.mark.parametrize("debugged", ["", "1"], ids=["kept", "debugged"])
+async def test_the_program_cannot_look_up_what_its_proxy_was_started_with(
+    environ, sandbox, config, debugged
+):
+    """
+    The secret that was taken out of its environment is not to be had from the parent's either; but
+    for a debugger.
+    """
+    look = ("sh", "-c", "cat /proc/$PPID/environ")
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", UNPRIVILEGED, "exec", "--config", str(config), "--", *look),
+        env={**environ, "CANARY": "hunter2", "AUTHPROXY_COREDUMPS": debugged},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+
+    assert (b"hunter2" in out, process.returncode) == ((True, 0) if debugged else (False, 1))
+    assert (b"Permission denied" in err) is not bool(debugged)
+
+
+@pytest.mark.parametrize(("guarded", "said"), [(True, ""), (False, PRIVATE.url)])
+def test_a_port_that_others_can_use_is_told(capsys, guarded, said):
+    """
+    Where the system does not tell whose a connection is.
+    """
+    warn_of_others(replace(PRIVATE, guarded=guarded))
+
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert said in err
+    assert bool(err) is not guarded
 
 
 async def test_signals_reach_the_program(start, sandbox, config, monkeypatch):

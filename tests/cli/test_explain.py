@@ -39,8 +39,8 @@ def explain(tmp_path):
     path = tmp_path / "proxy.yaml"
     path.write_text(CONFIG)
 
-    def run(*arguments: str):
-        return CliRunner().invoke(main, ["explain", "--config", str(path), *arguments])
+    def run(*arguments: str, **more):
+        return CliRunner().invoke(main, ["explain", "--config", str(path), *arguments], **more)
 
     return run
 
@@ -91,6 +91,18 @@ def test_what_changes_on_the_way_is_shown(explain):
         "X-Request-Id: …",
         "Via: 1.1 authproxy-…",
     ]  # fmt: skip
+
+
+def test_a_line_ends_with_what_it_says(explain):
+    """
+    Where nothing is removed there are neither blanks nor an empty colour behind what is added.
+    """
+    plain = explain("GET", "/kept", "--caller", "ci")
+    coloured = explain("GET", "/kept", "--caller", "ci", color=True)
+
+    assert [line for line in plain.output.splitlines() if line != line.rstrip()] == []
+    assert "\x1b[31m" not in coloured.output
+    assert "\x1b[32m" in coloured.output
 
 
 def test_forward_mode_is_asked_for(explain):

@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 import signal
 import socket
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 import yaml
@@ -80,3 +82,37 @@ def test_an_admin_listener_that_is_off_cannot_be_asked(call, config):
 
     assert result.exit_code == 2
     assert "admin: off" in result.stderr
+
+
+class Hostile(BaseHTTPRequestHandler):
+    """
+    Answers with what a terminal would obey.
+    """
+
+    def do_GET(self):
+        """
+        Answer.
+        """
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"[+] a\x1b[2J ready\nok\n")
+
+    def log_message(self, *_):
+        """
+        Say nothing.
+        """
+
+
+def test_what_is_answered_reaches_no_terminal_as_it_came(call, config):
+    """
+    Whoever listens there, its lines are printed with what is not printable escaped.
+    """
+    with HTTPServer(("127.0.0.1", 0), Hostile) as server:
+        place = f'admin: "127.0.0.1:{server.server_port}"'
+        config.write_text(config.read_text().replace('admin: "127.0.0.1:0"', place))
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        result = call("health", "--config", str(config))
+        thread.join()
+
+    assert (result.exit_code, result.stdout) == (0, "[+] a\\x1b[2J ready\nok\n")

@@ -167,6 +167,10 @@ async def test_questions_are_asked_until_they_are_answered(call, sandbox, creden
         (("--issuer", "x", "--client-id", "a"), "write --client-secret-file"),
         (("--issuer", "x", "--token-file", "pat", "--key-file", "app.json"), "one credential"),
         (("--output", "none/proxy.yaml"), "the folder of none/proxy.yaml does not exist"),
+        (("--output", ".", "--force"), ". is a folder"),
+        (("--listen", "0.0.0.0:8080"), "--listen: other machines could connect to 0.0.0.0:8080"),
+        (("--listen", "here"), "--listen: it is no address; write host:port"),
+        (("--admin", "here"), "--admin: it is no address; write host:port"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from proxy.cli.status import picture
-from proxy.cli.table import bar, rows, span
+from proxy.cli.table import bar, narrowed, rows, span
 
 TOLD = {
     "ready": True,
@@ -83,6 +83,16 @@ def test_the_picture_of_a_proxy():
     ]
 
 
+def test_a_token_that_nobody_uses_is_renewed_once_used():
+    """
+    An empty place would read as if it were never renewed; one that has no token has no renewal.
+    """
+    user = {"name": "a", "condition": "ready", "fingerprint": "ab", "expires_in": 60.0}
+
+    assert shown({"service_users": [user]}).splitlines()[3].split()[3:] == ["once", "used"]
+    assert "once" not in shown({"service_users": [user | {"condition": "failing"}]})
+
+
 def test_a_proxy_that_tells_less_is_shown_as_far_as_it_does():
     """
     One of another version: what is missing is left out, what is odd is no trouble.
@@ -131,6 +141,17 @@ def test_bars(share, drawn):
     Never shorter than nothing, nor longer than all.
     """
     assert bar(share, 4) == drawn
+
+
+def test_a_table_is_cut_to_the_terminal_where_one_column_allows():
+    """
+    The other columns stay whole; what fits stays as it is, and a bit is always left.
+    """
+    head, body = ("A", "MATCHES", "B"), [("a", "/management/v1", "b" * 6), ("a", "/v2", "b")]
+
+    assert narrowed(head, body, 1, 40) == body
+    assert narrowed(head, body, 1, 23) == [("a", "/management…", "b" * 6), body[1]]
+    assert narrowed(head, body, 1, 5) == [("a", "/manageme…", "b" * 6), body[1]]
 
 
 def test_colours_do_not_shift_a_table():

@@ -200,6 +200,35 @@ def test_variables_beside_a_file_are_not_quietly_ignored():
     ]
 
 
+def test_a_misspelt_variable_is_told():
+    """
+    It does nothing; what the settings name is meant, and what resembles nothing is another's.
+    """
+    data = json.loads(json.dumps(GOOD))
+    data["service_users"]["own"] = {
+        "issuer": "zitadel",
+        "method": "personal_access_token",
+        "token": {"env": "AUTHPROXY_TOKENS"},
+    }
+    kubernetes = ("SERVICE_HOST", "SERVICE_PORT", "PORT", "PORT_8080_TCP_ADDR", "ADMIN_PORT")
+    environ = {
+        **ENVIRON,
+        **{f"AUTHPROXY_{name}": "1" for name in kubernetes},
+        "AUTHPROXY_TOKENS": "pat",
+        "AUTHPROXY_URL": "http://127.0.0.1:1",
+        "AUTHPROXY_ISUER": "https://hunter2Canary",
+        "AUTHPROXY_ISSUER\x1b": "1",
+        "AUTHPROXY_LOGFORMAT": "console",
+    }
+
+    loaded = load("-", environ, now=0.0, stdin=BytesIO(json.dumps(data).encode()))
+
+    assert [str(warning) for warning in loaded.warnings] == [
+        "stdin:1:1  file  AUTHPROXY_ISUER is no variable of this program; did you mean AUTHPROXY_ISSUER?",
+        "stdin:1:1  file  AUTHPROXY_LOGFORMAT is no variable of this program; did you mean AUTHPROXY_LOG_FORMAT?",
+    ]
+
+
 def test_settings_hold_secrets_only_as_secrets():
     """
     A bare secret is in no text the settings can be turned into.

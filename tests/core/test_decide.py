@@ -12,6 +12,7 @@ from proxy.core.decide import (
     travelling,
     upstream_target,
 )
+from proxy.core.forward_errors import PlainTunnelNotSupported, TunnelNotSupported
 from proxy.core.route import Match, Route, Table
 from proxy.core.target import Target
 from proxy.errors import BadRequest, MethodNotSupported, NoRoute
@@ -50,6 +51,24 @@ def test_no_decision(method, target, error):
     """
     with pytest.raises(error):
         decide(TABLE, method, target, b"h", NONE)
+
+
+@pytest.mark.parametrize(
+    ("target", "error"),
+    [
+        (b"a:80", PlainTunnelNotSupported),
+        (b"a:443", TunnelNotSupported),
+        (b"a:8080", TunnelNotSupported),
+    ],
+)
+def test_what_to_do_about_a_tunnel_depends_on_what_the_client_had_written(target, error):
+    """
+    To port 80 it was http:// already.
+    """
+    with pytest.raises(TunnelNotSupported) as caught:
+        decide(TABLE, b"CONNECT", target, b"h", NONE)
+
+    assert type(caught.value) is error
 
 
 @pytest.mark.parametrize(

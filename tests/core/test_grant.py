@@ -21,6 +21,7 @@ from proxy.core.credential import (
     private_key,
 )
 from proxy.core.grant import introspection_request, token_request
+from proxy.core.key import parse_pem
 from proxy.core.secret import Secret
 from proxy.errors import CredentialInvalid
 
@@ -262,6 +263,24 @@ def test_an_unusable_key_is_named_as_such(make, words):
         private_key(make(), key_id="k1", user_id="u1")
 
     assert "canary" not in caught.value.reason
+
+
+@pytest.mark.parametrize("part", ["d", "dmp1", "dmq1", "iqmp", "e"])
+def test_a_damaged_key_is_refused(rsa_key, part):
+    """
+    Each number of an RSA key has to go with the others: a wrong one would sign, and give away the key.
+    """
+    numbers = rsa_key.private_numbers()
+    public = numbers.public_numbers
+    parts = {name: getattr(numbers, name) for name in ("p", "q", "d", "dmp1", "dmq1", "iqmp")}
+    parts["e"] = public.e
+    parts[part] ^= 1 << 9
+    changed = rsa.RSAPublicNumbers(parts.pop("e"), public.n)
+    made = rsa.RSAPrivateNumbers(**parts, public_numbers=changed)
+    damaged = made.private_key(unsafe_skip_rsa_key_validation=True)
+
+    with pytest.raises(CredentialInvalid, match="is not readable as PEM"):
+        parse_pem(pem(damaged))
 
 
 def test_an_identity_depends_on_what_the_token_depends_on(key):

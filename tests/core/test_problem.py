@@ -51,6 +51,10 @@ def test_problem_of_each_error(error):
             forward_errors.TunnelNotSupported(),
             b'details="method_not_supported: write http:// instead of',
         ),
+        (
+            forward_errors.PlainTunnelNotSupported(),
+            b"details=\"method_not_supported: turn off the client's tunnel for http:// URLs",
+        ),
     ],
 )
 def test_problem_says_what_to_do(error, line):

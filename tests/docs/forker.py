@@ -14,6 +14,7 @@ import os
 import signal
 import socket
 import sys
+import traceback
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -59,6 +60,8 @@ def work(connection: socket.socket, asked: dict[str, Any], files: list[int]) -> 
         main.main(asked["arguments"], prog_name="authproxy")
     except SystemExit as end:
         code = end.code or 0
+    except Exception:  # noqa: BLE001 - whatever it is, os._exit would say nothing of it
+        traceback.print_exc()
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

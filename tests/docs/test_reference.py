@@ -164,6 +164,7 @@ def test_every_variable_is_told():
 
     assert set(environment.ALONE) == set(variables.VARIABLES)
     assert {*environment.ALONE, *environment.ALWAYS, *environment.SET} == read
+    assert set(variables.KNOWN) == read
     assert [name for name in environment.OTHERS if f'"{name}"' not in text] == []
 
 

@@ -191,6 +191,8 @@ def hidden(head):
             yield f"{name}: ***" if value == "Bearer mine" else f"{name}: Bearer ***"
         elif name == "X-Request-Id" and value != "mine-1":
             yield "X-Request-Id: …"
+        elif name == "x-org":
+            yield "x-org: ***"  # what the configuration adds is for those who can read it
         elif name == "Via":
             yield "Via: 1.1 authproxy-…"
         else:
@@ -272,6 +274,25 @@ async def test_explain_agrees_with_the_gateway_in_forward_mode(listener, serve, 
             own += not told["forward"]
     assert forward > 5
     assert own > 1
+
+
+async def test_explain_shows_no_value_of_the_configuration(serve, session, upstream):
+    """
+    Whoever reaches the listener learns the names of the headers a route sets, and no more: neither
+    by reading a value nor by guessing it.
+    """
+    through = await serve(configured(upstream.url, {}))
+    explain = f"http://{through.runtime.admin}/explain"
+    told = []
+    for guess in ("123", "124"):
+        asked = [("url", "/orders/5"), ("header", "Host: orders.internal")]
+        asked.append(("header", f"x-org: {guess}"))
+        async with session.get(explain, params=asked) as response:
+            told.append(await response.json())
+
+    assert told[0] == told[1]
+    assert "x-org: ***" in told[0]["added"]
+    assert told[0]["removed"] == ["x-org"]
 
 
 async def test_explain_tells_how_the_token_fares(serve, session):

@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import signal
 import socket
 import ssl
 from collections import Counter
+from hashlib import sha256
 from pathlib import Path
 
 import aiohttp
@@ -21,7 +23,7 @@ from proxy.tasks import spawn
 from tests.e2e.conftest import PATIENCE, only
 from tests.e2e.load import Load
 
-RELOADS = 30
+RELOADS = 100
 
 
 @pytest.fixture
@@ -52,7 +54,7 @@ def one_by_one(through, most):
     """
     Return whether so few retired generations are left.
     """
-    return lambda: through.runtime._succession.retired <= most
+    return lambda: through.runtime.succession.retired <= most
 
 
 def open_files():
@@ -172,7 +174,7 @@ async def test_reloads_under_load_fail_no_request(sandbox, config, serve):
     assert through.runtime.reloader.last.generation == RELOADS + 1
     await load.more(20)
     await until(one_by_one(through, 0))
-    await until(lambda: not through.runtime._succession._tasks)
+    await until(lambda: not through.runtime.succession._tasks)
     after = open_files()
     await load.stop()
 
@@ -247,6 +249,36 @@ async def test_streams_outlive_reloads(serve, reloaded, talking):
         events.put_nowait(b"")
         assert await response.content.read() == b""
     await until(one_by_one(through, 0))
+
+
+async def test_streams_of_a_user_that_is_no_more_can_be_cut(serve, reloaded, talking):
+    """
+    A service user that a reload has taken away can still be revoked as long as its streams go on.
+    """
+    url, _ = talking
+    through = await serve(only("reporter"))
+
+    def streams(document):
+        orders(document).update(upstream=url, match={"path": "/"})
+
+    await reloaded(through, streams)
+    place = f"http://{through.runtime.admin}/service-users/reporter/revoke?streams=cut"
+    async with through.session.ws_connect(through.url + "/ws") as ws:
+        await reloaded(through, renamed)
+        reply = await through("POST", place)
+        assert (await ws.receive(timeout=PATIENCE)).type is aiohttp.WSMsgType.CLOSE
+    assert reply.json == {"service_user": "reporter", "condition": "removed", "requests_ended": 1}
+    assert (await through("POST", place)).status == 404
+
+
+def renamed(document):
+    """
+    Call the reporter something else.
+    """
+    users = document["service_users"]
+    users["other"] = users.pop("reporter")
+    for route in document["routes"]:
+        route["service_user"] = "other"
 
 
 async def test_a_connection_that_stays_sees_what_is_new(serve, reloaded, line):
@@ -413,12 +445,13 @@ async def test_tls_is_switched_on_where_it_was_plain(
 async def test_the_admin_listener_moves_with_its_keys(serve, edit, session):
     """
     Whoever asks for the reload that moves it is answered still; from then on it is elsewhere, and
-    asks for the new key.
+    asks for the new key; and once the key is gone from the file, it is asked for no more.
     """
     through = await serve(only("reporter"))
     before = f"http://{through.runtime.admin}"
     port = free_port()
-    edit(lambda document: document.update(admin=f"127.0.0.1:{port}"))
+    digest = sha256(b"letmein").hexdigest()
+    edit(lambda document: document.update(admin=f"127.0.0.1:{port}", admin_key_sha256=digest))
     reply = await through("POST", before + "/reload")
 
     assert reply.json["outcome"] == "reloaded"
@@ -428,6 +461,35 @@ async def test_the_admin_listener_moves_with_its_keys(serve, edit, session):
         await until(lambda: not through.runtime._administration._tasks)
         with pytest.raises(aiohttp.ClientConnectorError):
             await fresh.get(before + "/livez")
+    status = f"http://127.0.0.1:{port}/status.json"
+    shown = {"headers": {"Authorization": "Bearer letmein"}}
+    assert (await through("GET", status)).status == 401
+    assert (await through("GET", status, **shown)).status == 200
+    edit(lambda document: document.pop("admin_key_sha256"))
+    assert (await through("POST", f"http://127.0.0.1:{port}/reload")).status == 401
+    assert (await through("POST", f"http://127.0.0.1:{port}/reload", **shown)).status == 200
+    assert (await through("GET", status)).status == 200
+
+
+async def test_the_audit_trail_is_switched_on_and_off(serve, reloaded, config):
+    """
+    From the reload on requests are recorded, in another file after another one, and no more after
+    the one that says so.
+    """
+    through = await serve(only("reporter"))
+    first, second = config.parent / "first.jsonl", config.parent / "second.jsonl"
+
+    async def ask(audit):
+        await reloaded(through, lambda document: document.update(audit=audit))
+        assert (await through("GET", "/orders/1")).status == 200
+
+    await ask({"to": str(first)})
+    await ask({"to": str(second)})
+    await ask({"to": "off"})
+
+    for trail in (first, second):
+        (line,) = trail.read_text().splitlines()
+        assert json.loads(line)["service_user"] == "reporter"
 
 
 async def test_an_exchange_under_way_gets_the_token_it_waited_for(sandbox, serve, reloaded):
@@ -469,6 +531,9 @@ async def test_signals_and_changed_files_are_heeded_by_a_process(config, running
     edit(lambda document: document.update(limits={"head": "9KiB"}))
     done = await through.log.wait("config.reloaded")
     assert done["changes"] == ["limits: changed (head)"]
+    edit(lambda document: document.update(limits={"head": "10KiB"}))
+    through.process.signal(signal.SIGHUP)
+    assert (await through.log.wait("config.reloaded", generation=3))["trigger"] == "signal"
     await load.more(20)
     await load.stop()
 

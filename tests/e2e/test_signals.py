@@ -210,6 +210,20 @@ async def test_a_hot_restart_under_load_fails_no_request(
         assert starts[0]["listen"] == starts[1]["listen"]
 
 
+async def test_who_is_revoked_stays_so_through_a_hot_restart(config, running):
+    """
+    The new process is told whom an operator has revoked; and it can be undone there.
+    """
+    through = await running("--config", str(config))
+    place = through.admin + "/service-users/reporter"
+    assert (await through("POST", place + "/revoke")).status == 200
+    async with handed_over(through):
+        assert (await through("GET", "/orders/1")).code == "credential_invalid"
+        assert (await through("GET", "/management/v1/orgs/me")).status == 200
+        assert (await through("POST", place + "/allow")).status == 200
+        assert (await through("GET", "/orders/1")).status == 200
+
+
 async def test_a_hot_restart_leaves_unix_sockets_in_place(config, running, edit, tmp_path):
     """
     The file of a socket that is handed over stays, until the last process ends.

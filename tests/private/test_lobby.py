@@ -9,7 +9,9 @@ import sys
 
 import pytest
 
+from proxy.cli.terminal import loop_factory
 from proxy.private.lobby import End, Lobby, owner
+from proxy.private.sockdiag import Found, look_up
 
 HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
 
@@ -97,6 +99,13 @@ async def echo(tmp_path):
     await server.wait_closed()
 
 
+def silent(_client, _server):
+    """
+    Answer as a system that cannot be asked.
+    """
+    raise OSError
+
+
 async def ask(port):
     """
     Send something, end that direction, return the answer.
@@ -113,51 +122,101 @@ async def ask(port):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the table of sockets is Linux's")
-async def test_the_owner_gets_through(echo):
+@pytest.mark.parametrize("asked", [look_up, silent], ids=["asked", "by the table"])
+async def test_the_owner_gets_through(echo, asked):
     """
     Bytes go both ways, and the end of one direction leaves the other open.
     """
-    async with Lobby(echo) as lobby:
+    async with Lobby(echo, ask=asked) as lobby:
         assert lobby.guarded
         assert await ask(lobby.port) == b"HELLO"
 
 
-async def test_others_are_turned_away_unheard(echo, table):
+@pytest.mark.parametrize(
+    "asked",
+    [
+        silent,
+        lambda *_: Found(1, os.getuid() + 1, 7),
+        lambda *_: Found(6, 0, 0),
+        lambda *_: Found(2, os.getuid(), 7),
+    ],
+    ids=["by the table", "another user's", "closed already", "not connected"],
+)
+async def test_others_are_turned_away_unheard(echo, table, asked):
     """
-    A connection the table does not show as this user's gets nothing, not even an answer.
+    A connection the system does not show as this user's gets nothing, not even an answer.
     """
-    other = os.getuid() + 1
-    async with Lobby(echo, (table(row(f"{LOCAL}:1F90", f"{LOCAL}:2328", other)),)) as lobby:
+    tables = (table(row(f"{LOCAL}:1F90", f"{LOCAL}:2328", os.getuid() + 1)),)
+    async with Lobby(echo, tables, asked) as lobby:
         assert await ask(lobby.port) == b""
         assert lobby.turned_away == 1
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="sock_diag is Linux's")
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6], ids=["IPv4", "IPv4 in IPv6"])
+def test_the_system_knows_both_ends(family):
+    """
+    Whose a connection is, and from when on it is nobody's, is known by its ends alone.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        there = server.getsockname()
+        client = socket.socket(family)
+        client.connect(there if family == socket.AF_INET else ("::ffff:127.0.0.1", there[1]))
+        accepted, here = server.accept()
+        try:
+            found = look_up(here, there)
+        except OSError as error:
+            pytest.skip(f"this system does not answer: {error}")
+        assert (found.uid, found.inode) == (os.getuid(), os.fstat(client.fileno()).st_ino)
+        assert found.is_connected
+        client.close()
+        assert not look_up(here, there).is_connected
+        accepted.close()
+        with pytest.raises(OSError, match="No such file"):
+            look_up(("127.0.0.1", 1), there)
+
+
+def usual_loop():
+    """
+    Return the loop that `authproxy` runs on: uvloop's, where that is installed.
+    """
+    return (loop_factory() or asyncio.new_event_loop)()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the table of sockets is Linux's")
-async def test_what_was_reset_is_not_taken_for_the_next_of_its_port(tmp_path):
+@pytest.mark.parametrize("asked", [look_up, silent], ids=["asked", "by the table"])
+@pytest.mark.parametrize("make_loop", [asyncio.new_event_loop, usual_loop])
+def test_what_was_reset_is_not_taken_for_the_next_of_its_port(tmp_path, asked, make_loop):
     """
     What somebody sent and took back gets nowhere, though the port is one of this user's by then.
     """
-    heard = []
+    heard, bugs = [], []
 
     async def serve(reader, writer):
         heard.append(await reader.read())
         writer.close()
 
-    path = tmp_path / "heard.sock"
-    async with await asyncio.start_unix_server(serve, path), Lobby(path) as lobby:
-        place = ("127.0.0.1", lobby.port)
-        first = socket.create_connection(place)  # nobody accepts it before the loop turns
-        own = first.getsockname()
-        first.sendall(b"theirs")
-        first.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        first.close()
-        with socket.create_connection(place, source_address=own) as second:
-            second.sendall(b"ours")
-            second.shutdown(socket.SHUT_WR)
-            second.setblocking(False)
-            await asyncio.get_running_loop().sock_recv(second, 1)
-        assert heard == [b"ours"]
-        assert lobby.turned_away == 1
+    async def scene():
+        asyncio.get_running_loop().set_exception_handler(lambda _, told: bugs.append(told))
+        path = tmp_path / "heard.sock"
+        async with await asyncio.start_unix_server(serve, path), Lobby(path, ask=asked) as lobby:
+            place = ("127.0.0.1", lobby.port)
+            first = socket.create_connection(place)  # nobody accepts it before the loop turns
+            own = first.getsockname()
+            first.sendall(b"theirs")
+            first.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            first.close()
+            with socket.create_connection(place, source_address=own) as second:
+                second.sendall(b"ours")
+                second.shutdown(socket.SHUT_WR)
+                second.setblocking(False)
+                await asyncio.get_running_loop().sock_recv(second, 1)
+            assert lobby.turned_away == 1
+
+    with asyncio.Runner(loop_factory=make_loop) as runner:
+        runner.run(scene())
+    assert heard == [b"ours"]
+    assert bugs == []
 
 
 async def test_without_a_table_it_says_so(echo, tmp_path):

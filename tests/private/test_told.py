@@ -47,9 +47,10 @@ def put(told, **facts):
     [
         DONE,
         DONE | {"status": 403, "upstream_status": 403},
+        DONE | {"status": 499, "upstream_status": None, "error": "caller_left"},
         {"event": "token.minted", "level": "info", "service_user": "reporter"},
     ],
-    ids=["a request", "refused for what it asks", "a mint"],
+    ids=["a request", "refused for what it asks", "the program hung up", "a mint"],
 )
 def test_nothing_is_said_while_all_is_well(told, said, facts):
     """
@@ -73,6 +74,18 @@ def test_what_the_proxy_itself_answers_is_explained(told, said):
         "GET: 404 no_route: nothing matches",
         "a request: 400 bad_request: odd",
     ]
+
+
+def test_a_tunnel_is_explained(told, said):
+    """
+    Who follows a redirect to https:// has asked for none, and does not know the word.
+    """
+    facts = {"method": "CONNECT", "path": None, "status": 405, "error": "method_not_supported: no"}
+    put(told, **DONE | facts)
+
+    (sentence,) = said
+    assert "https://" in sentence
+    assert "redirects: rewrite" in sentence
 
 
 def test_a_refused_token_is_explained(told, said):

@@ -297,6 +297,19 @@ async def test_connect_is_explained(guarded, host, call, upstream, proxy):
     assert upstream.connections == []
 
 
+async def test_connect_to_port_80_is_explained_otherwise(call, proxy):
+    """
+    The client was given http:// already, and asks for a tunnel all the same.
+    """
+    await proxy.start()
+    caller = await call(b"CONNECT api.example.com:80 HTTP/1.1\r\nHost: api.example.com:80\r\n\r\n")
+
+    head, _, body = (await caller.rest()).partition(b"\r\n\r\n")
+
+    assert b"; details=\"method_not_supported: turn off the client's tunnel for http://" in head
+    assert "instead of https://" not in json.loads(body)["detail"]
+
+
 @pytest.mark.parametrize(
     ("target", "sent"),
     [

@@ -62,7 +62,7 @@ ADVICE: Final = {
     ),
     "method_not_supported": Advice(
         "CONNECT or TRACE, which no token can be attached to.",
-        "if the application uses `https_proxy`, write `http://` instead of `https://` in its URLs: the proxy speaks TLS to the API. Or give it the proxy's address as its base URL.",
+        "if the application uses `https_proxy`, write `http://` instead of `https://` in its URLs: the proxy speaks TLS to the API. If they say `http://` already, turn off the client's tunnel for those (in undici: `proxyTunnel: false`). Or give it the proxy's address as its base URL.",
         "nothing is wrong with the proxy; see [forward mode](../howto/forward-mode.md).",
     ),
     "request_timeout": Advice(

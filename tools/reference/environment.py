@@ -34,13 +34,14 @@ ALWAYS: Final = {
     "AUTHPROXY_CONFIG": "The configuration's file, if `--config` is not used; `-` is standard input.",
     "AUTHPROXY_LOG_FORMAT": "The form of the log's lines, as [`log.format`](configuration.md#log-format), which it goes before; `--log-format` goes before both.",
     "AUTHPROXY_ADMIN_KEY_FILE": "File with the admin key, for the verbs that ask a running proxy, if `--key-file` is not used.",
-    "AUTHPROXY_COREDUMPS": "`1` leaves core dumps and debuggers on; without it `run` forbids them, for memory holds secrets.",
+    "AUTHPROXY_COREDUMPS": "`1` leaves core dumps and debuggers on; without it `run` forbids them, and on Linux `exec` and `curl` let nobody look into them, for memory holds secrets.",
 }
 
 SET: Final = {
     "AUTHPROXY_URL": "The base URL of the proxy that `authproxy exec` has started for a command; the command reads it.",
     "AUTHPROXY_SOCKET": "The same as a Unix socket.",
     "AUTHPROXY_HANDOVER": "Set by a proxy for the process that takes its place (SIGUSR2); nobody else's business.",
+    "AUTHPROXY_REVOKED": "Set with it: the service users that are revoked, who stay so.",
 }
 
 OTHERS: Final = {
