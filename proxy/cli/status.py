@@ -172,11 +172,13 @@ def _user(user: dict[str, Any]) -> tuple[str, ...]:
 
 def _renewal(user: dict[str, Any], renews: object) -> str:
     """
-    Return when a token is renewed: not at all while nobody uses it.
+    Return when a token is renewed: not while nobody uses it.
     """
     if _number(renews):
         return f"in {span(renews)}" if renews > 0 else "now"
     ends = _number(user.get("expires_in")) and user.get("condition") == "ready"
+    if user.get("method") == "personal_access_token":  # nothing is minted in its place
+        return ""
     return "once used" if ends else ""
 
 
