@@ -25,6 +25,7 @@ from proxy.config.difference import differences
 from proxy.config.load import load
 from proxy.config.secrets import path_of
 from proxy.errors import ConfigError
+from proxy.problem import Problem
 from proxy.rotation.survey import Survey
 from proxy.tasks import spawn
 
@@ -239,8 +240,6 @@ def _lines(problems: Any) -> tuple[str, ...]:
 
 
 def _unreadable(origin: str, what: str) -> ConfigError:
-    from proxy.problem import Problem
-
     return ConfigError([Problem("file", what, instead="restart to change it", file=origin)])
 
 

@@ -206,7 +206,11 @@ def test_what_was_reset_is_not_taken_for_the_next_of_its_port(tmp_path, asked, m
             first.sendall(b"theirs")
             first.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             first.close()
-            with socket.create_connection(place, source_address=own) as second:
+            with socket.socket() as second:
+                # The same port may lie in somebody's TIME-WAIT towards another place
+                second.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                second.bind(own)
+                second.connect(place)
                 second.sendall(b"ours")
                 second.shutdown(socket.SHUT_WR)
                 second.setblocking(False)
