@@ -114,7 +114,7 @@ def open_audit(
         finally:
             trail.flush()
         return
-    notice = loss_notice(wall, console=False, event="audit.dropped")
+    notice = loss_notice(wall, event="audit.dropped")
     try:
         file = FileSink(loaded.base / to, notice=notice, what="audit lines")
     except OSError as error:

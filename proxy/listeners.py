@@ -24,7 +24,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from proxy.config.network import TcpAddress, UnixAddress
+from proxy.config.network import TcpAddress
 from proxy.errors import ConfigError, CredentialInvalid
 from proxy.problem import Problem
 from proxy.sockets import BATCH, CutOff, naming, remove_socket, serve, sockets_of, widen
@@ -353,23 +353,6 @@ class Listeners:
         if not met:
             self._arriving.add(caller)
         return caller
-
-
-def _describe(opened: Opened, *, fresh: bool) -> None:
-    """
-    Note where a listener is, and see that nothing keeps it from listening later: whoever connects
-    from now on waits.
-    """
-    address = opened.entry.address
-    if isinstance(address, UnixAddress):
-        if fresh:
-            address.path.chmod(0o660)
-        opened.path, opened.inode = address.path, address.path.stat().st_ino
-    else:
-        port = sockets_of(opened.servers[0])[0].getsockname()[1]
-        opened.name = str(TcpAddress(address.host, port))
-    for server in opened.servers:
-        widen(server)
 
 
 def _same(before: Listener, entry: Listener) -> bool:

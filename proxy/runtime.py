@@ -53,7 +53,6 @@ if TYPE_CHECKING:
     from proxy.config.load import Loaded
     from proxy.generation import Generation
     from proxy.observe.audit import AuditLog
-    from proxy.observe.formats import LogFormat
     from proxy.observe.reading import Reading
     from proxy.observe.traces import Traces
     from proxy.tls.listener import ListenerCertificates
@@ -97,13 +96,12 @@ class Runtime:
         self._stopping = False
         self._traces: Traces | None = None
         self._trail: tuple[contextlib.ExitStack, AuditLog | None] = (contextlib.ExitStack(), None)
-        self._style: LogFormat = "console" if around.console else around.style
         said = loaded.settings.log
-        self._open_access = partial(open_access, self._style, around.sink, around.clock.wall)
+        self._open_access = partial(open_access, around.style, around.sink, around.clock.wall)
         self.log: FilteringBoundLogger = make_logger(
             around.sink,
             around.clock.wall,
-            style=self._style,
+            style=around.style,
             level=logging.getLevelName(said.level.upper()),
         )
         self.metrics = Metrics()
@@ -295,7 +293,7 @@ class Runtime:
                 around.sink,
                 around.clock.wall,
                 asyncio.get_running_loop(),
-                style=self._style,
+                style=around.style,
             )
         )
         return stack, audit

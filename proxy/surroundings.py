@@ -50,7 +50,6 @@ class Surroundings:
     Attributes:
         sink: Where log lines go.
         environ: The environment secrets may come from.
-        console: A person reads the log; short for that *style*.
         clock: What time it is.
         grace: Seconds for requests in flight once a stop was asked for; None for what the settings
             say.
@@ -64,7 +63,6 @@ class Surroundings:
 
     sink: LineSink
     environ: Mapping[str, str]
-    console: bool = False
     clock: Clock = field(default_factory=real_clock)
     grace: float | None = None
     connections: int = 0

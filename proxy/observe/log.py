@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from proxy.observe.access import timestamp
-from proxy.observe.console import wants_colour, wants_console
 from proxy.observe.formats import event_form
 
 if TYPE_CHECKING:
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
 
     from proxy.observe.formats import LogFormat
     from proxy.observe.sink import LineSink
-
-__all__ = ["loss_notice", "make_logger", "wants_colour", "wants_console"]
 
 # Keys whose values would be credentials if anybody ever logged them
 TELLING = frozenset(
@@ -113,8 +110,7 @@ def make_logger(
     sink: LineSink,
     wall: Callable[[], float],
     *,
-    console: bool = False,
-    style: LogFormat | None = None,
+    style: LogFormat = "json",
     colour: bool | None = None,
     level: int = logging.INFO,
 ) -> FilteringBoundLogger:
@@ -124,7 +120,6 @@ def make_logger(
     Args:
         sink: Where lines go.
         wall: Seconds since the epoch.
-        console: For a person rather than a machine; short for that *style*.
         style: The form of lines. Default: json.
         colour: Whether a person gets colours; by default, if standard output's reader wants them.
         level: The lowest level that is written.
@@ -136,7 +131,6 @@ def make_logger(
         first = {"timestamp": timestamp(wall()), "level": event["level"], "event": event["event"]}
         return {**first, **event}
 
-    style = style or ("console" if console else "json")
     form = event_form(style, colour=colour)
 
     def render(
@@ -167,8 +161,7 @@ def _tracebacks() -> Processor:
 def loss_notice(
     wall: Callable[[], float],
     *,
-    console: bool = False,
-    style: LogFormat | None = None,
+    style: LogFormat = "json",
     event: str = "log.dropped",
 ) -> Callable[[int], bytes]:
     """
@@ -176,11 +169,10 @@ def loss_notice(
 
     Args:
         wall: Seconds since the epoch.
-        console: For a person rather than a machine; short for that *style*.
         style: The form of the line, without colours. Default: json.
         event: What it is called.
     """
-    form = event_form(style or ("console" if console else "json"), colour=False)
+    form = event_form(style, colour=False)
 
     def notice(lines: int) -> bytes:
         said = {

@@ -130,7 +130,7 @@ class Rig:
         self.gateway = Gateway(
             compiled(),
             access,
-            make_logger(sink, lambda: 0.0, console=False),
+            make_logger(sink, lambda: 0.0),
             limits,
             lambda: 1000.0,
             lambda: f"id-{next(numbers)}",

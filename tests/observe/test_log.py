@@ -53,7 +53,7 @@ def test_events_are_redacted():
     What bears a telling name, or travels as a secret, is not shown; a traceback is.
     """
     sink = ListSink()
-    log = make_logger(sink, lambda: 0.0, console=False)
+    log = make_logger(sink, lambda: 0.0)
     log.error("internal.error", authorization="canary", value=Secret("canary"), exc_info=failure())
     line = json.loads(sink.pieces[0])
 
@@ -69,7 +69,9 @@ def test_a_traceback_shows_no_locals(console):
     Local variables hold callers' headers: a traceback names places, not values.
     """
     sink = ListSink()
-    make_logger(sink, lambda: 0.0, console=console).error("internal.error", exc_info=failure())
+    make_logger(sink, lambda: 0.0, style="console" if console else "json").error(
+        "internal.error", exc_info=failure()
+    )
 
     assert "oops" in sink.text()
     assert "fail" in sink.text()
@@ -81,7 +83,7 @@ def test_json_begins_with_stamp_level_and_event():
     An event begins as a request's line does; what it says follows in its order.
     """
     sink = ListSink()
-    log = make_logger(sink, lambda: 0.0, console=False)
+    log = make_logger(sink, lambda: 0.0)
     log.warning("token.refused", service_user="u", error=None)
 
     assert sink.text() == (
@@ -112,7 +114,7 @@ def test_console_event_is_one_line(facts, shown):
     Clock, level and event, then what it says in a person's words; nothing moves the cursor.
     """
     sink = ListSink()
-    log = make_logger(sink, lambda: 27052.5, console=True, colour=False)
+    log = make_logger(sink, lambda: 27052.5, style="console", colour=False)
     log.info("token.minted", **facts)
 
     assert sink.text() == f"07:30:52 info token.minted{shown}\n"
@@ -126,7 +128,7 @@ def test_console_event_has_its_levels_colour(level, code):
     With colours the level stands out and the clock steps back.
     """
     sink = ListSink()
-    make_logger(sink, lambda: 0.0, console=True, colour=True).log(level, "proxy.event", a=1)
+    make_logger(sink, lambda: 0.0, style="console", colour=True).log(level, "proxy.event", a=1)
 
     name = logging.getLevelName(level).lower()
     assert sink.text() == (
@@ -139,7 +141,7 @@ def test_console_traceback_stands_below():
     The event keeps its line; the traceback follows, plain.
     """
     sink = ListSink()
-    log = make_logger(sink, lambda: 0.0, console=True, colour=False)
+    log = make_logger(sink, lambda: 0.0, style="console", colour=False)
     log.error("internal.error", request_id="i", exc_info=failure())
     lines = sink.text().splitlines()
 
@@ -153,13 +155,13 @@ def test_notice_of_lost_lines_is_an_event():
     """
     It has the shape of every other event, in either format.
     """
-    assert list(json.loads(loss_notice(lambda: 0.0, console=False)(3)).items()) == [
+    assert list(json.loads(loss_notice(lambda: 0.0)(3)).items()) == [
         ("timestamp", "1970-01-01T00:00:00.000Z"),
         ("level", "warning"),
         ("event", "log.dropped"),
         ("lines", 3),
     ]
-    assert loss_notice(lambda: 0.0, console=True)(3) == b"00:00:00 warning log.dropped lines=3\n"
+    assert loss_notice(lambda: 0.0, style="console")(3) == b"00:00:00 warning log.dropped lines=3\n"
 
 
 @pytest.mark.parametrize("console", [True, False])
@@ -180,7 +182,9 @@ def test_an_exceptions_message_shows_no_credential(text, console):
     sink = ListSink()
     bug = RuntimeError(f"planted: {text}")
     bug.__cause__ = KeyError(text)
-    make_logger(sink, lambda: 0.0, console=console, colour=False).error("bug", exc_info=bug)
+    make_logger(sink, lambda: 0.0, style="console" if console else "json", colour=False).error(
+        "bug", exc_info=bug
+    )
 
     shown = sink.text()
     assert "planted: " in shown

@@ -312,7 +312,7 @@ class Proxy:
         self.gateway = Gateway(
             self.generation,
             access,
-            make_logger(sink, lambda: 0.0, console=False),
+            make_logger(sink, lambda: 0.0),
             self.limits,
             self.clock,
             lambda: f"id-{next(numbers)}",

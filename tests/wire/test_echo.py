@@ -137,7 +137,7 @@ def hear(
     keeper: Any = Tokens(new, old)
     with Rig(high=high) as rig:
         sink: Any = SimpleNamespace(put=lines.append)
-        rig.gateway.log = make_logger(sink, lambda: 0.0, console=False)
+        rig.gateway.log = make_logger(sink, lambda: 0.0)
         rig.gateway.generation = served = compile_generation(
             make_settings(policy), Path(), keeper, via=VIA
         )
