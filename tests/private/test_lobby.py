@@ -183,6 +183,17 @@ def usual_loop():
     return (loop_factory() or asyncio.new_event_loop)()
 
 
+def connection(place, own):
+    """
+    Connect from this address of one's own.
+    """
+    made = socket.socket()
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    made.bind(own)
+    made.connect(place)
+    return made
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the table of sockets is Linux's")
 @pytest.mark.parametrize("asked", [look_up, silent], ids=["asked", "by the table"])
 @pytest.mark.parametrize("make_loop", [asyncio.new_event_loop, usual_loop])
@@ -201,16 +212,13 @@ def test_what_was_reset_is_not_taken_for_the_next_of_its_port(tmp_path, asked, m
         path = tmp_path / "heard.sock"
         async with await asyncio.start_unix_server(serve, path), Lobby(path, ask=asked) as lobby:
             place = ("127.0.0.1", lobby.port)
-            first = socket.create_connection(place)  # nobody accepts it before the loop turns
+            # Bound beforehand: a port that connect chooses may be somebody else's too, elsewhere
+            first = connection(place, ("127.0.0.1", 0))  # nobody accepts it before the loop turns
             own = first.getsockname()
             first.sendall(b"theirs")
             first.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             first.close()
-            with socket.socket() as second:
-                # The same port may lie in somebody's TIME-WAIT towards another place
-                second.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                second.bind(own)
-                second.connect(place)
+            with connection(place, own) as second:
                 second.sendall(b"ours")
                 second.shutdown(socket.SHUT_WR)
                 second.setblocking(False)
